@@ -1,0 +1,141 @@
+//! One stream to the host across its phases: greeting, HTTP/2, greeting again.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::frames::FrameBoundaries;
+use crate::greeting::{Event, Greeting, HOST_MARK, HTTP2_PREFACE};
+
+/// Bytes read from the stream at once while greeting.
+const GREETING_READ_BYTES: usize = 4 << 10;
+
+/// A stream and the bytes that were read from it for a phase that had not begun.
+pub(super) struct Link<S> {
+    stream: S,
+    ahead: BytesMut,
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, ahead: BytesMut::new(), ended: false }
+    }
+
+    /// Answers the host's lines until it starts HTTP/2 (true) or the stream ends (false).
+    pub(super) async fn greet(&mut self) -> io::Result<bool> {
+        let mut greeting = Greeting::default();
+        loop {
+            let (consumed, event) = greeting.feed(&self.ahead);
+            self.ahead.advance(consumed);
+            match event {
+                Some(Event::Answer(line)) => {
+                    self.stream.write_all(line.as_bytes()).await?;
+                    self.stream.flush().await?;
+                }
+                Some(Event::Http2) => {
+                    let rest = std::mem::take(&mut self.ahead);
+                    self.ahead.extend_from_slice(HTTP2_PREFACE);
+                    self.ahead.unsplit(rest);
+                    return Ok(true);
+                }
+                None => {
+                    self.ahead.reserve(GREETING_READ_BYTES);
+                    if self.stream.read_buf(&mut self.ahead).await? == 0 {
+                        self.ended = true;
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The HTTP/2 connection that begins where [`Link::greet`] left the stream.
+    pub(super) fn http2(&mut self) -> Http2Phase<'_, S> {
+        Http2Phase { link: self, boundaries: FrameBoundaries::before_preface(), over: false }
+    }
+
+    /// Whether the stream itself has ended.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+}
+
+/// The bytes of one HTTP/2 connection. It ends with the stream, or where a new host's greeting begins.
+pub(super) struct Http2Phase<'a, S> {
+    link: &'a mut Link<S>,
+    boundaries: FrameBoundaries,
+    over: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http2Phase<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.over {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        if this.link.ahead.is_empty() {
+            ready!(Pin::new(&mut this.link.stream).poll_read(context, buffer))?;
+            this.link.ended = buffer.filled().len() == before && buffer.remaining() > 0;
+            this.over = this.link.ended;
+        } else {
+            let count = this.link.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.link.ahead.split_to(count));
+        }
+        if let Some(inside) = this.boundaries.follow(&buffer.filled()[before..]) {
+            let rest = this.link.ahead.split();
+            this.link.ahead.extend_from_slice(&HOST_MARK[..inside.passed]);
+            this.link.ahead.extend_from_slice(&buffer.filled()[before + inside.index..]);
+            this.link.ahead.unsplit(rest);
+            buffer.set_filled(before + inside.index);
+            this.over = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Once the host is gone nothing more is written: a full port would otherwise hold the dead connection open until the
+/// next host comes, and greet it with old frames.
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Http2Phase<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.link.stream).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.link.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.link.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.link.stream).poll_flush(context)
+    }
+
+    /// Ends the connection but not the stream, which goes back to the greeting.
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}

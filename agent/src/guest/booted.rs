@@ -1,0 +1,105 @@
+//! The guest in a virtual machine that this agent booted.
+
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Configuration, Guest, clock, entropy, identity, loopback, rootfs};
+use crate::boot::cmdline::RootfsType;
+use crate::boot::devices::{DeviceEvents, disk_by_serial};
+use crate::boot::filesystems::{ensure_directory, mount_for_user};
+use crate::kernel_files::KernelFiles;
+use crate::system_error::SystemError;
+
+/// Serial that the host gives the drive with the root file system.
+const ROOTFS_SERIAL: &str = "pyro-rootfs";
+/// The throw-away root of PrepareTemplate and its writable layer.
+const TEMPLATE_ROOT: &str = "/template/root";
+const TEMPLATE_LAYER: &str = "/template/layer";
+/// The user's root, before it is moved over `/`, and its writable layer.
+const USER_ROOT: &str = "/user/root";
+const USER_LAYER: &str = "/user/layer";
+/// Directory of the agent's own files, on the initramfs.
+const PRIVATE: &str = "/private";
+
+/// A booted machine.
+pub struct BootedGuest {
+    rootfs_type: RootfsType,
+    devices: DeviceEvents,
+    kernel: Arc<KernelFiles>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    image_mounted: bool,
+    /// What commands see; empty before Configure.
+    boot_id: String,
+}
+
+impl BootedGuest {
+    /// Takes over after early boot.
+    #[must_use]
+    pub fn new(rootfs_type: RootfsType, devices: DeviceEvents, kernel: Arc<KernelFiles>) -> Self {
+        Self { rootfs_type, devices, kernel, state: Mutex::default() }
+    }
+
+    /// A panic while it was held cannot have left it half-changed: it is only assigned to.
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mount_image(&self) -> Result<(), SystemError> {
+        if self.state().image_mounted {
+            return Ok(());
+        }
+        let disk = self.devices.wait_for("drive pyro-rootfs", || disk_by_serial(ROOTFS_SERIAL))?;
+        rootfs::mount_image(&disk, self.rootfs_type)?;
+        self.state().image_mounted = true;
+        Ok(())
+    }
+}
+
+impl Guest for BootedGuest {
+    fn open_template_root(&self) -> Result<CString, SystemError> {
+        self.mount_image()?;
+        let layer = rootfs::WritableLayer::on_tmpfs(Path::new(TEMPLATE_LAYER))?;
+        rootfs::mount_overlay(&layer, Path::new(TEMPLATE_ROOT))?;
+        // A constant without NUL.
+        Ok(CString::new(TEMPLATE_ROOT).unwrap_or_default())
+    }
+
+    fn close_template_root(&self) -> Result<(), SystemError> {
+        rootfs::unmount_at(Path::new(TEMPLATE_ROOT))?;
+        rootfs::unmount_at(Path::new(TEMPLATE_LAYER))
+    }
+
+    fn configure(&self, configuration: &Configuration) -> Result<(), SystemError> {
+        entropy::reseed(&configuration.entropy)?;
+        clock::set(configuration.unix_time_ns)?;
+        ensure_directory(Path::new(PRIVATE))?;
+        let boot_id = identity::new_boot_id(Path::new(PRIVATE))?;
+        self.mount_image()?;
+        let layer = rootfs::WritableLayer::on_tmpfs(Path::new(USER_LAYER))?;
+        rootfs::mount_overlay(&layer, Path::new(USER_ROOT))?;
+        rootfs::enter(Path::new(USER_ROOT))?;
+        mount_for_user()?;
+        self.state().boot_id = boot_id.attach()?;
+        identity::write(&configuration.hostname, &configuration.machine_id)?;
+        loopback::up()?;
+        ensure_directory(&configuration.workspace)
+    }
+
+    fn correct_clock(&self, unix_time_ns: u64) -> Result<(), SystemError> {
+        clock::correct(unix_time_ns)
+    }
+
+    fn boot_id(&self) -> String {
+        let presented = self.state().boot_id.clone();
+        if presented.is_empty() { self.kernel.boot_id() } else { presented }
+    }
+
+    fn clocksource(&self) -> String {
+        self.kernel.clocksource()
+    }
+}

@@ -1,0 +1,48 @@
+//! A guest where there is no virtual machine: commands run, nothing of the machine is touched. For tests, and for the
+//! host side's tests through `examples/serve_unix.rs`.
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use super::{Configuration, Guest};
+use crate::kernel_files::KernelFiles;
+use crate::system_error::SystemError;
+
+/// A machine that belongs to someone else.
+pub struct BorrowedGuest {
+    kernel: Arc<KernelFiles>,
+}
+
+impl BorrowedGuest {
+    /// Stands in for a booted machine.
+    #[must_use]
+    pub fn new(kernel: Arc<KernelFiles>) -> Self {
+        Self { kernel }
+    }
+}
+
+impl Guest for BorrowedGuest {
+    fn open_template_root(&self) -> Result<CString, SystemError> {
+        Ok(CString::from(c"/"))
+    }
+
+    fn close_template_root(&self) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn configure(&self, _configuration: &Configuration) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn correct_clock(&self, _unix_time_ns: u64) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn boot_id(&self) -> String {
+        self.kernel.boot_id()
+    }
+
+    fn clocksource(&self) -> String {
+        self.kernel.clocksource()
+    }
+}

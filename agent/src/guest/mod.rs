@@ -1,0 +1,71 @@
+//! The machine the agent runs in: what a boot or a restore makes of it before commands run.
+
+mod booted;
+mod borrowed;
+mod clock;
+mod entropy;
+mod identity;
+mod loopback;
+mod rootfs;
+
+use std::ffi::CString;
+use std::path::PathBuf;
+
+pub use booted::BootedGuest;
+pub use borrowed::BorrowedGuest;
+
+use crate::system_error::SystemError;
+
+/// What every clone of a template must be told (ConfigureRequest), already validated.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Random bytes of the host, at least [`Configuration::MIN_ENTROPY_BYTES`].
+    pub entropy: Vec<u8>,
+    /// Host wall clock, nanoseconds since the Unix epoch.
+    pub unix_time_ns: u64,
+    /// machine-id(5), 32 lower-case hexadecimal digits.
+    pub machine_id: String,
+    /// Host name, 1 to 64 characters.
+    pub hostname: String,
+    /// Default working directory, absolute.
+    pub workspace: PathBuf,
+}
+
+impl Configuration {
+    /// What one reseed of the kernel's generator needs, in bytes.
+    pub const MIN_ENTROPY_BYTES: usize = 32;
+}
+
+/// What the service needs from the machine. `BootedGuest` is the one in a VM, `BorrowedGuest` stands in where there is
+/// none.
+pub trait Guest: Send + Sync + 'static {
+    /// Mounts the root file system and, over it, a throw-away root to run the warming command in; gives its path.
+    ///
+    /// # Errors
+    /// The step that failed.
+    fn open_template_root(&self) -> Result<CString, SystemError>;
+
+    /// Takes the throw-away root away again. The root file system stays mounted, its pages stay cached.
+    ///
+    /// # Errors
+    /// What umount(2) says.
+    fn close_template_root(&self) -> Result<(), SystemError>;
+
+    /// Makes this machine itself and nobody's clone, and its root the user's.
+    ///
+    /// # Errors
+    /// The step that failed; the guest is then unusable.
+    fn configure(&self, configuration: &Configuration) -> Result<(), SystemError>;
+
+    /// Corrects the wall clock when it is visibly off (the host was suspended).
+    ///
+    /// # Errors
+    /// What clock_settime(2) says.
+    fn correct_clock(&self, unix_time_ns: u64) -> Result<(), SystemError>;
+
+    /// The boot id that commands see; empty when there is none.
+    fn boot_id(&self) -> String;
+
+    /// The kernel's clock source; empty when unknown.
+    fn clocksource(&self) -> String;
+}

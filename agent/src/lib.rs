@@ -1,0 +1,21 @@
+//! The guest agent of pyro. In the order of a guest's life:
+//!
+//! - [`boot`] makes the kernel's devices usable,
+//! - [`channel`] opens byte streams to the host, each with a [`greeting`],
+//! - [`service`] answers the host's calls on them,
+//! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
+//! - [`exec`] runs commands, and [`reaper`] takes in what died.
+
+pub mod boot;
+pub mod channel;
+pub mod console;
+pub mod exec;
+pub mod greeting;
+pub mod guest;
+pub mod kernel_files;
+pub mod passwd;
+pub mod proto;
+pub mod reaper;
+pub mod service;
+pub mod system_error;
+mod watched;

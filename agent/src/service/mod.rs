@@ -1,0 +1,123 @@
+//! The gRPC service (proto/pyro/agent/v1/agent.proto): requests are checked and turned into calls on the guest and its
+//! commands, results into messages. One file per kind of call.
+
+mod attach;
+mod commands;
+mod messages;
+mod output_body;
+mod routing;
+mod setup;
+mod stdin;
+
+use std::sync::{Arc, OnceLock};
+
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::exec::command::Command;
+use crate::exec::id::ExecId;
+use crate::exec::registry::Registry;
+use crate::guest::Guest;
+use crate::proto;
+use crate::proto::agent_server::Agent;
+
+/// Largest request message, in bytes: a Start whose arguments and environment are as long as Linux takes, or a piece of
+/// standard input.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// The service, shared by all channels.
+#[derive(Clone)]
+pub struct AgentService {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    guest: Box<dyn Guest>,
+    registry: Registry,
+    /// The workspace path; set when Configure is answered.
+    workspace: OnceLock<String>,
+    /// Held while the guest is prepared or configured.
+    setup: tokio::sync::Mutex<()>,
+}
+
+impl AgentService {
+    /// A service for this guest, not configured.
+    #[must_use]
+    pub fn new(guest: Box<dyn Guest>, registry: Registry) -> Self {
+        let shared = Shared { guest, registry, workspace: OnceLock::new(), setup: tokio::sync::Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The same service on a guest that needs no Configure, with this default working directory.
+    #[must_use]
+    pub fn configured(self, workspace: &str) -> Self {
+        // Nobody else has this service yet.
+        let _ = self.shared.workspace.set(workspace.to_owned());
+        self
+    }
+
+    fn command(&self, exec_id: &str) -> Result<Arc<Command>, Status> {
+        let id: ExecId = exec_id.parse().map_err(messages::invalid)?;
+        let found = self.shared.registry.find(&id);
+        found.ok_or_else(|| Status::not_found(format!("command {id} is not known")))
+    }
+}
+
+#[tonic::async_trait]
+impl Agent for AgentService {
+    type AttachStream = tokio_stream::Empty<Result<proto::AttachResponse, Status>>;
+
+    async fn describe(
+        &self,
+        _request: Request<proto::DescribeRequest>,
+    ) -> Result<Response<proto::DescribeResponse>, Status> {
+        Ok(Response::new(self.describe_guest()))
+    }
+
+    async fn configure(
+        &self,
+        request: Request<proto::ConfigureRequest>,
+    ) -> Result<Response<proto::ConfigureResponse>, Status> {
+        self.configure_guest(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn prepare_template(
+        &self,
+        request: Request<proto::PrepareTemplateRequest>,
+    ) -> Result<Response<proto::PrepareTemplateResponse>, Status> {
+        self.warm_guest(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn start(&self, request: Request<proto::StartRequest>) -> Result<Response<proto::StartResponse>, Status> {
+        self.start_command(request.into_inner()).await.map(Response::new)
+    }
+
+    /// Never called: `routing` answers Attach itself, with a body that does not copy.
+    async fn attach(
+        &self,
+        _request: Request<Streaming<proto::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        Err(Status::unimplemented("Attach is answered by the routing"))
+    }
+
+    async fn stdin(
+        &self,
+        request: Request<Streaming<proto::StdinRequest>>,
+    ) -> Result<Response<proto::StdinResponse>, Status> {
+        self.feed_command(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn signal(&self, request: Request<proto::SignalRequest>) -> Result<Response<proto::SignalResponse>, Status> {
+        self.signal_command(&request.into_inner()).map(Response::new)
+    }
+
+    async fn release(
+        &self,
+        request: Request<proto::ReleaseRequest>,
+    ) -> Result<Response<proto::ReleaseResponse>, Status> {
+        self.release_command(&request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list(&self, _request: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
+        Ok(Response::new(self.list_commands()))
+    }
+}

@@ -1,0 +1,82 @@
+/** The baseline: QEMU and the guest as pyro uses them, booted cold, with nothing of pyro's in between. */
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { openGuestLink } from "../src/guest/link.ts";
+import type { HostPaths } from "../src/host/paths.ts";
+import { emptySeedPath, type MachineKind, machinePlan } from "../src/machine/bootable.ts";
+import { startExec } from "../src/machine/exec.ts";
+import { configureGuest } from "../src/machine/guest-setup.ts";
+import { createMachineDirectory } from "../src/machine/machine-directory.ts";
+import { hostMachineSources } from "../src/machine/host-sources.ts";
+import type { AgentClient } from "../src/guest/link.ts";
+import { hostCpu } from "../src/vmm/host-cpu.ts";
+import { qemuArguments } from "../src/vmm/qemu/arguments.ts";
+import { QemuMachine } from "../src/vmm/qemu/machine.ts";
+import { selectVmm } from "../src/vmm/select.ts";
+import { packageFile } from "../src/host/package-files.ts";
+import { SocketSlot } from "../src/vmm/socket-slot.ts";
+
+const DEADLINE_MS = 120_000;
+
+export async function machineKind(paths: HostPaths, environment: string): Promise<MachineKind> {
+  const sources = hostMachineSources({ paths, env: process.env, onNotice: () => undefined });
+  const bootable = await sources.environment(environment, {
+    force: false,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  });
+  return { environment: bootable, shape: bootable.defaults, ...(await sources.vmm("any")) };
+}
+
+export interface BareMachine {
+  readonly agent: AgentClient;
+  /** The raw stream of a third virtio-serial port, which the guest has as /dev/vport0p3. */
+  readonly rawPort: () => Promise<Duplex>;
+  readonly close: () => Promise<void>;
+}
+
+/** Boots cold, to the moment at which commands are answered. */
+export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<BareMachine> {
+  const id = randomBytes(6).toString("hex");
+  const { directory, volumePath } = await createMachineDirectory(paths, id);
+  await mkdir(directory, { recursive: true });
+  const plan = machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath });
+  const raw = await SocketSlot.listen(join(directory, "raw.sock"));
+  const choice = await selectVmm({ paths });
+  const args = [
+    ...qemuArguments({ plan, accelerator: choice.accelerator, tscKhz: hostCpu().tscKhz, memory: { kind: "anonymous" } }),
+    ...["-chardev", "socket,id=raw,path=raw.sock,server=off,reconnect=1", "-device", "virtserialport,chardev=raw,name=bench.raw"],
+  ];
+  const vmm = await QemuMachine.start({ binary: choice.binary, launcher: packageFile("launcher").path }, plan, args);
+  const link = await openGuestLink(await vmm.connect("control", DEADLINE_MS), DEADLINE_MS);
+  await configureGuest(link, id);
+  return {
+    agent: link.agent,
+    rawPort: async () => await raw.take(DEADLINE_MS),
+    close: async () => {
+      link.close();
+      await vmm.kill();
+      await raw.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs a command in the bare guest to its end and gives its standard output. */
+export async function execBare(agent: AgentClient, argv: readonly string[]): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  const exec = startExec(agent, {
+    argv,
+    env: { PATH: "/usr/bin:/bin" },
+    cwd: "/",
+    user: "root",
+    timeLimitMs: DEADLINE_MS,
+    stdin: undefined,
+    onOutput: (_stream, data) => void chunks.push(data),
+  });
+  const outcome = await exec.outcome;
+  if (outcome.exitCode !== 0) throw new Error(`${argv.join(" ")} ended with ${outcome.exitCode}: ${Buffer.concat(chunks).toString()}`);
+  return Buffer.concat(chunks).toString();
+}

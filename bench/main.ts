@@ -1,0 +1,151 @@
+/** `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { hostPaths } from "../src/host/paths.ts";
+import type { Machine } from "../src/sdk/machine.ts";
+import { Pyro } from "../src/sdk/pyro.ts";
+import type { MachineKind } from "../src/machine/bootable.ts";
+import { bootBare, execBare, machineKind } from "./bare-machine.ts";
+import { type Figure, measured, type Measurement, paired, printTable, timed } from "./figures.ts";
+import { drain, throughputSample } from "./throughput.ts";
+
+const SHORT_SAMPLES = 12;
+const LONG_SAMPLES = 3;
+const ENVIRONMENT = "debian:12";
+const CLI = join(process.cwd(), "dist", "bin.js");
+const READY_DEADLINE_MS = 30_000;
+
+const RUN: Figure = {
+  name: "`pyro run debian:12 -- true`, whole process, server up",
+  baseline: "bare cold boot to the first exec answered",
+  mustReach: 0.14,
+  aim: 0.06,
+  largerIsBetter: false,
+};
+const RUN_COLD: Figure = { ...RUN, name: "the same with the server not running", mustReach: 0.3, aim: 0.15 };
+const EXEC: Figure = {
+  name: "trivial exec through the SDK on a running machine",
+  baseline: "the same fork and exec timed inside the guest",
+  mustReach: 2,
+  aim: 1.3,
+  largerIsBetter: false,
+};
+const VERSION: Figure = { name: "`pyro --version`", baseline: "`node -e 0`", mustReach: 2, aim: 1.3, largerIsBetter: false };
+const STDOUT: Figure = {
+  name: "256 MiB from a guest command's stdout to the host",
+  baseline: "the same bytes over the bare port",
+  mustReach: 0.5,
+  aim: 0.8,
+  largerIsBetter: true,
+};
+
+const paths = hostPaths();
+const pyro = new Pyro({ serverEntry: join(process.cwd(), "dist", "server.js") });
+
+/** Milliseconds of a whole program, which must succeed. */
+function programMs(args: readonly string[]): number {
+  const start = performance.now();
+  const { status, stderr } = spawnSync(process.execPath, [...args], { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  const elapsed = performance.now() - start;
+  if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${stderr}`);
+  return elapsed;
+}
+
+async function measureRuns(kind: MachineKind): Promise<Measurement[]> {
+  const bootMs: number[] = [];
+  for (let index = 0; index < LONG_SAMPLES; index += 1) {
+    bootMs.push(
+      await timed(async () => {
+        const machine = await bootBare(paths, kind);
+        await execBare(machine.agent, ["/bin/true"]);
+        void machine.close();
+      }),
+    );
+  }
+  const run = [CLI, "run", ENVIRONMENT, "--", "true"];
+  programMs(run);
+  const warm: number[] = [];
+  for (let index = 0; index < SHORT_SAMPLES; index += 1) {
+    await machineIsReady();
+    warm.push(programMs(run));
+  }
+  const cold: number[] = [];
+  for (let index = 0; index < SHORT_SAMPLES; index += 1) {
+    await pyro.server.stop({ force: true });
+    cold.push(programMs(run));
+  }
+  return [measured(RUN, warm, bootMs), measured(RUN_COLD, cold, bootMs)];
+}
+
+/** A person or an agent leaves a moment between two runs; the machine kept ready is made in it. */
+async function machineIsReady(): Promise<void> {
+  const end = performance.now() + READY_DEADLINE_MS;
+  while (performance.now() < end) {
+    if ((await pyro.server.status()).ready_machines > 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error("no machine was made ready");
+}
+
+async function measureExec(machine: Machine): Promise<Measurement> {
+  // Perl is in every Debian: fork, exec and wait, timed by the guest's own clock.
+  const inside = "use Time::HiRes 'time'; my $t = time; system('/bin/true'); printf '%.3f', 1000 * (time - $t)";
+  await machine.exec(["/bin/true"]);
+  const samples = await paired(
+    SHORT_SAMPLES,
+    async () => await timed(async () => await machine.exec(["/bin/true"])),
+    async () => Number((await machine.exec(["perl", "-e", inside])).stdout),
+  );
+  return measured(EXEC, samples.ours, samples.baseline);
+}
+
+async function measureVersion(): Promise<Measurement> {
+  const samples = await paired(
+    SHORT_SAMPLES,
+    async () => await Promise.resolve(programMs([CLI, "--version"])),
+    async () => await Promise.resolve(programMs(["-e", "0"])),
+  );
+  return measured(VERSION, samples.ours, samples.baseline);
+}
+
+async function measureThroughput(machine: Machine, kind: MachineKind): Promise<Measurement> {
+  const bare = await bootBare(paths, kind);
+  try {
+    const samples = await paired(
+      LONG_SAMPLES,
+      async () => await throughputSample(machine),
+      async () => await drain(bare),
+    );
+    return measured(STDOUT, samples.ours, samples.baseline);
+  } finally {
+    await bare.close();
+  }
+}
+
+async function main(): Promise<void> {
+  await pyro.env.pull({ environment: ENVIRONMENT });
+  const kind = await machineKind(paths, ENVIRONMENT);
+  const measurements = [await measureVersion(), ...(await measureRuns(kind))];
+  {
+    await using machine = await pyro.machine({ environment: ENVIRONMENT });
+    measurements.push(await measureExec(machine), await measureThroughput(machine, kind));
+  }
+  await pyro.server.stop({ force: true });
+  const host = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memory_mib: Math.round(totalmem() / 1024 ** 2),
+    kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
+    node: process.version,
+    vmm: kind.driver.templateIdentity,
+  };
+  console.log(printTable(measurements));
+  mkdirSync("bench-results", { recursive: true });
+  const file = join("bench-results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
+  writeFileSync(file, JSON.stringify({ host, measurements }, null, 2));
+  console.log(`saved: ${file}`);
+}
+
+await main();

@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::process::Resource;
+
+use crate::failure::Failure;
+
+pub(crate) const USAGE: &str = "\
+Usage: pyro-launch [OPTIONS] -- PROGRAM [ARG]...
+
+Prepares this process and becomes PROGRAM. Relative paths are taken from where it is started.
+
+  --lock PATH            hold an exclusive lock on PATH (made, 0600) for PROGRAM's life; busy: exit 75
+  --stdout PATH          append standard output to PATH (made, 0600, no symbolic link)
+  --stderr PATH          the same for standard error
+  --keep-stdin           leave standard input as it is; otherwise it is /dev/null
+  --keep-fd N            leave descriptor N open; every other one above 2 is closed (repeatable)
+  --rlimit NAME=VALUE    soft and hard limit: core, nofile, nproc, fsize, as, memlock; a number or unlimited (repeatable)
+  --umask MODE           file mode mask, octal
+  --new-session          lead a session of its own
+  --no-new-privileges    never gain privileges by exec
+  --chdir DIR            working directory
+  --help                 this text
+";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    Help,
+    Launch(Box<Options>),
+}
+
+/// A launch as it was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) lock: Option<PathBuf>,
+    pub(crate) stdout: Option<PathBuf>,
+    pub(crate) stderr: Option<PathBuf>,
+    pub(crate) keep_stdin: bool,
+    pub(crate) kept_descriptors: Vec<RawFd>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) umask: Option<u32>,
+    pub(crate) new_session: bool,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// A resource limit; no value is unlimited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) resource: Resource,
+    pub(crate) value: Option<u64>,
+}
+
+/// Limits that can be set, by the names of limits.conf(5).
+const LIMITS: [(&str, Resource); 6] = [
+    ("core", Resource::Core),
+    ("nofile", Resource::Nofile),
+    ("nproc", Resource::Nproc),
+    ("fsize", Resource::Fsize),
+    ("as", Resource::As),
+    ("memlock", Resource::Memlock),
+];
+
+/// Reads the arguments after the launcher's own name.
+pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Failure> {
+    let mut options = Options::default();
+    loop {
+        let Some(argument) = arguments.next() else {
+            return Err(Failure::usage("--", "expected before the program"));
+        };
+        let name = argument.to_string_lossy().into_owned();
+        let mut value = || arguments.next().ok_or_else(|| Failure::usage(name.as_str(), "expected a value"));
+        match name.as_str() {
+            "--help" => return Ok(Invocation::Help),
+            "--" => break,
+            "--lock" => options.lock = Some(value()?.into()),
+            "--stdout" => options.stdout = Some(value()?.into()),
+            "--stderr" => options.stderr = Some(value()?.into()),
+            "--keep-stdin" => options.keep_stdin = true,
+            "--keep-fd" => options.kept_descriptors.push(descriptor(&value()?)?),
+            "--rlimit" => options.limits.push(limit(&value()?)?),
+            "--umask" => options.umask = Some(umask(&value()?)?),
+            "--new-session" => options.new_session = true,
+            "--no-new-privileges" => options.no_new_privileges = true,
+            "--chdir" => options.directory = Some(value()?.into()),
+            _ => return Err(Failure::usage(name, "unknown option")),
+        }
+    }
+    options.program = arguments.next().ok_or_else(|| Failure::usage("PROGRAM", "expected after --"))?;
+    options.arguments = arguments.collect();
+    Ok(Invocation::Launch(Box::new(options)))
+}
+
+fn descriptor(value: &OsStr) -> Result<RawFd, Failure> {
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 2);
+    number.ok_or_else(|| Failure::usage("--keep-fd", "expected a descriptor above 2"))
+}
+
+fn limit(value: &OsStr) -> Result<Limit, Failure> {
+    let wrong = || Failure::usage("--rlimit", "expected NAME=VALUE, as in core=0 or nofile=unlimited");
+    let (name, value) = value.to_str().and_then(|text| text.split_once('=')).ok_or_else(wrong)?;
+    let (name, resource) = LIMITS.into_iter().find(|(known, _)| *known == name).ok_or_else(wrong)?;
+    let value = if value == "unlimited" { None } else { Some(value.parse().map_err(|_| wrong())?) };
+    Ok(Limit { name, resource, value })
+}
+
+fn umask(value: &OsStr) -> Result<u32, Failure> {
+    const MOST: u32 = 0o777;
+    let digits = std::str::from_utf8(value.as_bytes()).ok();
+    let mode = digits.and_then(|text| u32::from_str_radix(text, 8).ok()).filter(|mode| *mode <= MOST);
+    mode.ok_or_else(|| Failure::usage("--umask", "expected an octal mode, as in 077"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Options, Failure> {
+        match parse(arguments.iter().map(OsString::from))? {
+            Invocation::Launch(options) => Ok(*options),
+            Invocation::Help => panic!("help was not asked for"),
+        }
+    }
+
+    #[test]
+    fn everything_after_the_dashes_is_the_program() {
+        let options = parsed(&["--rlimit", "core=0", "--umask", "077", "--", "ls", "--lock", "--"]).unwrap();
+        assert_eq!((options.program, options.arguments), ("ls".into(), vec!["--lock".into(), "--".into()]));
+        assert_eq!(options.limits, [Limit { name: "core", resource: Resource::Core, value: Some(0) }]);
+        assert_eq!((options.umask, options.lock), (Some(0o077), None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_a_usage_failure() {
+        for wrong in [
+            &["ls"][..],
+            &["--"],
+            &["--lock"],
+            &["--lok", "x", "--", "ls"],
+            &["--keep-fd", "2", "--", "ls"],
+            &["--rlimit", "cpu=1", "--", "ls"],
+            &["--rlimit", "core=-1", "--", "ls"],
+            &["--umask", "8", "--", "ls"],
+            &["--umask", "7777", "--", "ls"],
+        ] {
+            assert_eq!(parsed(wrong).unwrap_err().exit_code(), std::process::ExitCode::from(64), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+/** Which module does what: each is loaded only when it is called. */
+import type { FieldDescription } from "./description.ts";
+import type { CliCommand } from "./invocation.ts";
+
+/** A command's function, by the operation's name. */
+export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
+  doctor: async () => (await import("./commands/doctor.ts")).doctor,
+  run: async () => (await import("./commands/run.ts")).run,
+  demo: async () => (await import("./commands/demo.ts")).demo,
+  "env.list": async () => (await import("./commands/env.ts")).list,
+  "env.pull": async () => (await import("./commands/env.ts")).pull,
+  "env.inspect": async () => (await import("./commands/env.ts")).inspect,
+  "env.prune": async () => (await import("./commands/env.ts")).prune,
+  "server.status": async () => (await import("./commands/server.ts")).status,
+  "server.stop": async () => (await import("./commands/server.ts")).stop,
+  "mcp.serve": async () => (await import("./commands/mcp.ts")).serve,
+  completion: async () => (await import("./commands/completion.ts")).completion,
+};
+
+const flag = (field: string, description: string): FieldDescription => ({
+  field,
+  flag: `--${field}`,
+  short: undefined,
+  kind: "boolean",
+  list: false,
+  required: false,
+  description,
+  choices: undefined,
+  minimum: undefined,
+  above: undefined,
+  maximum: undefined,
+  pattern: undefined,
+  defaultValue: undefined,
+});
+
+/** Flags that are the command line's own and not part of an operation. */
+export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> = {
+  doctor: [flag("fix", "run the command that mends what is missing, after asking"), flag("yes", "with --fix: do not ask")],
+};
+
+const SHELLS = ["bash", "zsh", "fish"];
+
+/** Commands that are no operations. */
+export const EXTRA_COMMANDS = [
+  {
+    name: "demo",
+    path: ["demo"],
+    summary: "Run `git --version` in debian:12 and print the result as JSON",
+    examples: ["pyro demo"],
+    positionals: [],
+    rest: undefined,
+    flags: [],
+  },
+  {
+    name: "mcp.serve",
+    path: ["mcp", "serve"],
+    summary: "Serve the operations as MCP tools on standard input and output",
+    examples: ["claude mcp add pyro -- pyro mcp serve"],
+    positionals: [],
+    rest: undefined,
+    flags: [],
+  },
+  {
+    name: "completion",
+    path: ["completion"],
+    summary: "Print the completion script of a shell",
+    examples: ["pyro completion bash > ~/.local/share/bash-completion/completions/pyro", "source <(pyro completion zsh)"],
+    positionals: [{ ...flag("shell", SHELLS.join(", ")), kind: "string", required: true, choices: SHELLS }],
+    rest: undefined,
+    flags: [],
+  },
+] as const;
+
+/** What the nouns are, for `--help`. */
+export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
+  env: "Environments: list, install, inspect, delete",
+  server: "The background server: status, stop",
+  mcp: "Model Context Protocol",
+};

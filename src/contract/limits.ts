@@ -1,0 +1,22 @@
+/** Every default and limit of the public contract, with its unit in its name. */
+
+/** vCPUs of a machine: Firecracker allows 32; 8 keeps one guest from starving a laptop. */
+export const VCPU_COUNT_MAX = 8;
+export const VCPU_COUNT_MIN = 1;
+
+/** Guest memory. Below 256 MiB the Debian kernel with its initramfs does not boot reliably. */
+export const MEMORY_MIB_MIN = 256;
+export const MEMORY_MIB_MAX = 32_768;
+
+/** Time limit of one command. */
+export const TIMEOUT_SECONDS_DEFAULT = 30;
+export const TIMEOUT_SECONDS_MAX = 86_400;
+
+/** Captured output per stream in a buffered result (`run --json`, SDK, MCP); more is counted, not kept. */
+export const CAPTURE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Command line and environment of one command: Linux MAX_ARG_STRLEN × 16 (execve(2), 4 KiB pages). */
+export const COMMAND_BYTES_MAX = 2 * 1024 * 1024;
+
+/** Longest environment name; it becomes part of a path. */
+export const ENVIRONMENT_NAME_CHARS_MAX = 64;

@@ -1,0 +1,15 @@
+/** The table of all operations: the one list that every front end and the server are made from. */
+import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
+import { doctor, serverStatus, serverStop } from "./host-operations.ts";
+import { execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
+
+export const operations = {
+  doctor,
+  run,
+  env: { list: envList, pull: envPull, inspect: envInspect, prune: envPrune },
+  machine: { open: machineOpen, exec: machineExec, close: machineClose },
+  exec: { signal: execSignal },
+  server: { status: serverStatus, stop: serverStop },
+} as const;
+
+export type Operations = typeof operations;

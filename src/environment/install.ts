@@ -1,0 +1,111 @@
+/** Installs one environment: produced in a directory of its own, complete or not there. */
+import { copyFile, link, open, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { PullProgress } from "../contract/environment.ts";
+import { isErrno, syncDirectory } from "../host/files.ts";
+import { type HostPaths, kernelsDirectory, makePrivateDirectory } from "../host/paths.ts";
+import { Scope } from "../host/scope.ts";
+import { DEBIAN_SUITES, type EnvironmentDefinition, PLATFORM, recipeDigest } from "./definition.ts";
+import { checkIntegrity, recordFile } from "./integrity.ts";
+import { kernelId } from "./kernel.ts";
+import { type EnvironmentManifest, MANIFEST_NAME } from "./manifest.ts";
+import { abandonedPartials, createPartial, PARTIAL_PREFIX } from "./partial.ts";
+import type { EnvironmentSource, ProducedEnvironment } from "./source.ts";
+
+export interface Installation {
+  readonly definition: EnvironmentDefinition;
+  /** Its final place. */
+  readonly directory: string;
+  readonly source: EnvironmentSource;
+  readonly paths: HostPaths;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PullProgress) => void;
+}
+
+/** Builds the environment and puts it in its place with one rename. On any failure nothing is left. */
+export async function buildEnvironment(installation: Installation): Promise<void> {
+  const { definition, directory, signal, paths } = installation;
+  await using scope = new Scope();
+  const parent = makePrivateDirectory(dirname(directory));
+  await removeAbandoned(paths, parent, installation.source);
+  const partial = await createPartial(parent, PARTIAL_PREFIX);
+  scope.defer(() => rm(partial, { recursive: true, force: true }));
+  const onProgress = (progress: Omit<PullProgress, "environment">): void =>
+    installation.onProgress({ ...progress, environment: definition.name });
+  const produced = await installation.source.produce({ definition, paths, directory: partial, signal, onProgress });
+  onProgress({ phase: "verify" });
+  signal.throwIfAborted();
+  await rm(join(partial, "work"), { recursive: true, force: true });
+  const manifest = await writeManifest(installation, partial, produced);
+  await checkIntegrity(partial, manifest, "quick");
+  await replaceDirectory(partial, directory);
+}
+
+/** Sweeps what a crash left, here and in the stores that builds add to. */
+export async function removeAbandoned(paths: HostPaths, parent: string, source: EnvironmentSource): Promise<string[]> {
+  const mine = [
+    ...(await abandonedPartials(parent, PARTIAL_PREFIX)),
+    ...(await abandonedPartials(kernelsDirectory(paths), PARTIAL_PREFIX)),
+  ];
+  for (const path of mine) await rm(path, { recursive: true, force: true });
+  return [...mine, ...(await source.removeAbandoned())];
+}
+
+async function writeManifest(installation: Installation, partial: string, produced: ProducedEnvironment): Promise<EnvironmentManifest> {
+  const { definition, source } = installation;
+  const { rootfs, kernel, packages } = produced;
+  const vmlinuz = join(partial, "vmlinuz");
+  await shareFile(kernel.path, vmlinuz);
+  await flush(rootfs.path);
+  const manifest: EnvironmentManifest = {
+    manifest_version: 1,
+    name: definition.name,
+    version: definition.version,
+    platform: PLATFORM,
+    distribution: "debian",
+    distribution_version: DEBIAN_SUITES[definition.suite],
+    recipe: recipeDigest(definition),
+    source: source.label,
+    installed_at: new Date().toISOString(),
+    digest: rootfs.sha256,
+    rootfs: { ...(await recordFile(rootfs.path, rootfs)), format: rootfs.format },
+    kernel: { ...(await recordFile(vmlinuz, kernel)), release: kernel.release, id: kernelId(kernel) },
+    packages: [...packages],
+  };
+  await writeFile(join(partial, MANIFEST_NAME), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true });
+  await syncDirectory(partial);
+  return manifest;
+}
+
+/** One copy on disk for all environments where the file system can link. */
+async function shareFile(source: string, target: string): Promise<void> {
+  try {
+    await link(source, target);
+  } catch (failure) {
+    if (!isErrno(failure, "EXDEV") && !isErrno(failure, "EPERM") && !isErrno(failure, "EMLINK")) throw failure;
+    await copyFile(source, target);
+    await flush(target);
+  }
+}
+
+/** Renames `fresh` to `target`, moving what is there aside first: a directory cannot be renamed over a full one. */
+async function replaceDirectory(fresh: string, target: string): Promise<void> {
+  const parent = dirname(target);
+  // Its name makes it rubbish to sweep, should we crash before removing it.
+  const aside = `${fresh}-old`;
+  await rename(target, aside).catch((failure: unknown) => {
+    if (!isErrno(failure, "ENOENT")) throw failure;
+  });
+  await rename(fresh, target);
+  await syncDirectory(parent);
+  await rm(aside, { recursive: true, force: true });
+}
+
+async function flush(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,133 @@
+/** Following one command in the guest: output, input, end. */
+import { PyroError } from "../contract/error.ts";
+import { type AttachResponse, type Exit, Stream } from "./generated/pyro/agent/v1/agent_pb.ts";
+import { type AgentClient, guestError } from "./link.ts";
+
+/** Output the agent may hold back for a lost link before it is told that we have it. */
+const ACKNOWLEDGE_EVERY_BYTES = 512 * 1024;
+
+/** Where a follower is in a command's output. Given to a later one, it goes on from there. */
+export interface OutputOffsets {
+  stdout: bigint;
+  stderr: bigint;
+}
+
+export interface FollowOptions {
+  readonly from?: OutputOffsets;
+  /** Takes output as it comes; the next piece is given when its promise has settled. */
+  readonly onOutput: (stream: "stdout" | "stderr", data: Uint8Array) => Promise<void> | void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Reads a command's output from `from` on and gives its end. Cancelling it leaves the command alone.
+ * @throws PyroError guest_unreachable when the link was lost (the command goes on), not_found, guest_failed
+ */
+export async function followCommand(agent: AgentClient, execId: string, options: FollowOptions): Promise<Exit> {
+  const taken: OutputOffsets = { stdout: options.from?.stdout ?? 0n, stderr: options.from?.stderr ?? 0n };
+  const acknowledgements = new LatestValue({ ...taken });
+  let unacknowledged = 0;
+  const requests = (async function* () {
+    for await (const offsets of acknowledgements) {
+      yield { execId, stdoutOffset: offsets.stdout, stderrOffset: offsets.stderr };
+    }
+  })();
+  try {
+    const responses = agent.attach(requests, options.signal === undefined ? {} : { signal: options.signal });
+    for await (const response of responses) {
+      const exit = await takeEvent(response, taken, options.onOutput);
+      if (exit !== undefined) return exit;
+      if (response.event.case === "output") unacknowledged += response.event.value.data.length;
+      if (unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
+        acknowledgements.set({ ...taken });
+        unacknowledged = 0;
+      }
+    }
+  } catch (failure) {
+    throw guestError(failure, "following the command");
+  } finally {
+    acknowledgements.end();
+  }
+  throw new PyroError("guest_unreachable", "the guest agent ended the output of a command that has not ended");
+}
+
+async function takeEvent(
+  response: AttachResponse,
+  taken: OutputOffsets,
+  onOutput: FollowOptions["onOutput"],
+): Promise<Exit | undefined> {
+  const { event } = response;
+  if (event.case === "exit") return event.value;
+  if (event.case !== "output") return undefined;
+  const stream = event.value.stream === Stream.STDERR ? "stderr" : "stdout";
+  if (event.value.offset !== taken[stream]) {
+    throw new PyroError(
+      "guest_failed",
+      `output of ${stream} is out of order: ${event.value.offset} after ${taken[stream]}`,
+    );
+  }
+  await onOutput(stream, event.value.data);
+  taken[stream] += BigInt(event.value.data.length);
+  return undefined;
+}
+
+/**
+ * Feeds a command's standard input until `input` ends or the command closes it.
+ * @returns bytes the command was given
+ */
+export async function feedInput(
+  agent: AgentClient,
+  execId: string,
+  input: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<bigint> {
+  const messages = (async function* () {
+    let offset = 0n;
+    yield { execId, offset, data: new Uint8Array(), end: false };
+    for await (const data of input) {
+      yield { execId: "", offset, data, end: false };
+      offset += BigInt(data.length);
+    }
+    yield { execId: "", offset, data: new Uint8Array(), end: true };
+  })();
+  try {
+    return (await agent.stdin(messages, { signal })).acceptedBytes;
+  } catch (failure) {
+    throw guestError(failure, "feeding the command's input");
+  }
+}
+
+/** An async sequence that holds only the newest value: what is not taken in time is replaced. */
+class LatestValue<T> implements AsyncIterable<T> {
+  #value: T | undefined;
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  constructor(first: T) {
+    this.#value = first;
+  }
+
+  set(value: T): void {
+    this.#value = value;
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      const value = this.#value;
+      this.#value = undefined;
+      if (value !== undefined) yield value;
+      else if (this.#ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Where pyro keeps things on the host (XDG Base Directory Specification 0.8), one function per place.
+ *
+ * Each root can be moved with one variable. All directories are created 0700.
+ */
+import { mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export interface HostPaths {
+  /** Rebuildable: environments, kernels, templates. `PYRO_CACHE_DIR`. */
+  readonly cache: string;
+  /** Records of machines and workspaces, logs. `PYRO_STATE_DIR`. */
+  readonly state: string;
+  /** Sockets, the server's lock; gone after a reboot. `PYRO_RUNTIME_DIR`. */
+  readonly runtime: string;
+  /** The user's own environments. `PYRO_CONFIG_DIR`. */
+  readonly config: string;
+}
+
+/** The roots for `env`, without touching the disk. */
+export function hostPaths(env: NodeJS.ProcessEnv = process.env): HostPaths {
+  const home = env["HOME"] ?? homedir();
+  const runtimeBase = env["XDG_RUNTIME_DIR"];
+  return {
+    cache: env["PYRO_CACHE_DIR"] ?? join(env["XDG_CACHE_HOME"] ?? join(home, ".cache"), "pyro"),
+    state: env["PYRO_STATE_DIR"] ?? join(env["XDG_STATE_HOME"] ?? join(home, ".local", "state"), "pyro"),
+    runtime:
+      env["PYRO_RUNTIME_DIR"] ??
+      // No XDG_RUNTIME_DIR: a cron job, a container, a bare ssh. The name carries the uid and the server checks the owner.
+      (runtimeBase === undefined || runtimeBase === ""
+        ? join("/tmp", `pyro-${process.getuid?.() ?? 0}`)
+        : join(runtimeBase, "pyro")),
+    config: env["PYRO_CONFIG_DIR"] ?? join(env["XDG_CONFIG_HOME"] ?? join(home, ".config"), "pyro"),
+  };
+}
+
+export const environmentsDirectory = (paths: HostPaths): string => join(paths.cache, "environments");
+export const kernelsDirectory = (paths: HostPaths): string => join(paths.cache, "kernels");
+export const templatesDirectory = (paths: HostPaths): string => join(paths.cache, "templates");
+export const machinesDirectory = (paths: HostPaths): string => join(paths.state, "machines");
+export const serverLogPath = (paths: HostPaths): string => join(paths.state, "server.log");
+export const serverSocketPath = (paths: HostPaths): string => join(paths.runtime, "server.sock");
+export const serverLockPath = (paths: HostPaths): string => join(paths.runtime, "server.lock");
+/** Sockets of one machine. Kept short: a Unix socket's path has at most 107 bytes (unix(7)). */
+export const machineRuntimeDirectory = (paths: HostPaths, machineId: string): string =>
+  join(paths.runtime, "m", machineId);
+
+/** Creates `directory` and its parents, private to the user. */
+export function makePrivateDirectory(directory: string): string {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return directory;
+}

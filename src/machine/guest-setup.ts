@@ -1,0 +1,43 @@
+/** The duties of every start: what makes a restored machine a new one before it answers its first command. */
+import { randomBytes } from "node:crypto";
+import { guestError, type GuestLink } from "../guest/link.ts";
+
+/** Bytes of host randomness given to the guest's kernel; it reseeds with 32 (drivers/char/random.c). */
+const ENTROPY_BYTES = 64;
+const CONFIGURE_DEADLINE_MS = 30_000;
+/** Reading the root file system's first pages and running a program under TCG on a loaded host. */
+const PREPARE_DEADLINE_MS = 120_000;
+
+export const WORKSPACE_PATH = "/workspace";
+
+/** Gives the guest entropy, time and identity, and its root file system. */
+export async function configureGuest(link: GuestLink, machineId: string): Promise<void> {
+  try {
+    await link.agent.configure(
+      {
+        entropy: randomBytes(ENTROPY_BYTES),
+        unixTimeNs: unixTimeNs(),
+        machineId: randomBytes(16).toString("hex"),
+        hostname: `pyro-${machineId}`,
+        workspacePath: WORKSPACE_PATH,
+      },
+      { timeoutMs: CONFIGURE_DEADLINE_MS },
+    );
+  } catch (failure) {
+    throw guestError(failure, "setting the guest up");
+  }
+}
+
+/** Brings a freshly booted guest to the state that its template is saved in. */
+export async function prepareTemplate(link: GuestLink): Promise<void> {
+  try {
+    await link.agent.prepareTemplate({ warmArgv: ["/bin/sh", "-c", ":"] }, { timeoutMs: PREPARE_DEADLINE_MS });
+  } catch (failure) {
+    throw guestError(failure, "preparing the template");
+  }
+}
+
+/** The host's clock for the guest. */
+export function unixTimeNs(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

@@ -1,0 +1,80 @@
+/** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
+import { stat } from "node:fs/promises";
+import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
+import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
+import { packageFile, verifyPackageFile } from "../host/package-files.ts";
+import type { HostPaths } from "../host/paths.ts";
+import { hostCpu } from "../vmm/host-cpu.ts";
+import { qemuDriver } from "../vmm/qemu/driver.ts";
+import { selectVmm } from "../vmm/select.ts";
+import type { BootableEnvironment } from "./bootable.ts";
+import type { MachineSources } from "./machines.ts";
+
+/** One warm machine makes the next call quick; more would only hold memory. */
+const READY_MACHINES_DEFAULT = 1;
+const READY_MACHINES_MAX = 8;
+
+export interface HostSourceOptions {
+  readonly paths: HostPaths;
+  readonly env: NodeJS.ProcessEnv;
+  readonly onNotice: (notice: string) => void;
+}
+
+export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions): MachineSources {
+  const initramfs = initramfsCache(paths, env);
+  return {
+    paths,
+    onNotice,
+    readyLimit: readyLimit(env),
+    environment: async (name, how) => {
+      const installed = await installEnvironment(name, { paths, ...how });
+      return bootable(installed, await initramfs(installed));
+    },
+    vmm: async (requireIsolation) => {
+      const choice = await selectVmm({ paths, env, requireIsolation });
+      const launcher = await verifyPackageFile("launcher", env);
+      const cpu = hostCpu();
+      return {
+        isolation: choice.isolation,
+        driver: qemuDriver({ ...choice, launcher: launcher.path, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
+      };
+    },
+  };
+}
+
+function bootable(installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
+  const { summary, rootfs, kernel, defaults } = installed;
+  return {
+    name: summary.name,
+    version: summary.version,
+    installDir: summary.install_dir,
+    defaults: { vcpuCount: defaults.vcpu_count, memoryMib: defaults.mem_mib },
+    rootfs,
+    kernel,
+    initramfs,
+  };
+}
+
+/** Building the initramfs reads some 10 MB to name it by its content; one per agent and kernel is enough. */
+function initramfsCache(
+  paths: HostPaths,
+  env: NodeJS.ProcessEnv,
+): (installed: InstalledEnvironment) => Promise<Initramfs> {
+  const built = new Map<string, Initramfs>();
+  return async ({ kernel }) => {
+    const agent = await stat(packageFile("agent", env).path).catch(() => undefined);
+    const key = `${kernel.sha256} ${agent?.mtimeMs} ${agent?.size}`;
+    const known = built.get(key);
+    if (known !== undefined && (await stat(known.path).catch(() => undefined)) !== undefined) return known;
+    const { path: agentPath } = await verifyPackageFile("agent", env);
+    const initramfs = await ensureInitramfs({ paths, kernel, agentPath });
+    built.set(key, initramfs);
+    return initramfs;
+  };
+}
+
+/** `PYRO_READY_MACHINES`: how many machines are kept ready at most; 0 keeps none. */
+function readyLimit(env: NodeJS.ProcessEnv): number {
+  const wanted = Number(env["PYRO_READY_MACHINES"] ?? READY_MACHINES_DEFAULT);
+  return Number.isInteger(wanted) && wanted >= 0 ? Math.min(wanted, READY_MACHINES_MAX) : READY_MACHINES_DEFAULT;
+}

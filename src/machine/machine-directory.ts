@@ -1,0 +1,117 @@
+/**
+ * The directory of one machine: its sockets, its record, its volume. It lies in the runtime directory, for a machine does
+ * not outlive the host's uptime either.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { PyroError } from "../contract/error.ts";
+import { type HostPaths, machineRuntimeDirectory, makePrivateDirectory } from "../host/paths.ts";
+import { isErrno } from "../host/files.ts";
+import { emptySeedPath } from "./bootable.ts";
+import { identifyProcess, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
+
+/** Size of the volume's slot. The file is sparse: it takes the blocks that a guest has written. */
+const VOLUME_BYTES = 64 * 1024 ** 3;
+
+/** Size of the seed's slot. A restored machine keeps the size its drives had in the template, so every seed has this one. */
+const SEED_SLOT_BYTES = 64 * 1024 ** 3;
+
+const RECORD_NAME = "machine.json";
+
+const machineRecord = z.object({
+  version: z.literal(1),
+  id: z.string(),
+  environment: z.string(),
+  /** Directory of the environment that the machine's drives lie in. */
+  install_dir: z.string(),
+  created_at: z.string(),
+  /** Absent until the VMM was started. */
+  process: z.object({ pid: z.int(), startTicks: z.int(), bootId: z.string() }).optional(),
+});
+export type MachineRecord = z.infer<typeof machineRecord>;
+
+export function newMachineId(): string {
+  return randomBytes(6).toString("hex");
+}
+
+/** Makes the directory with an empty, sparse volume in it. */
+export async function createMachineDirectory(
+  paths: HostPaths,
+  id: string,
+): Promise<{ directory: string; volumePath: string }> {
+  const directory = machineRuntimeDirectory(paths, id);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const volumePath = join(directory, "volume.raw");
+  const volume = await open(volumePath, "wx", 0o600);
+  try {
+    await volume.truncate(VOLUME_BYTES);
+  } finally {
+    await volume.close();
+  }
+  return { directory, volumePath };
+}
+
+/** Makes the seed drive of machines without a seed: empty, sparse, shared by all of them. */
+export async function ensureEmptySeed(paths: HostPaths): Promise<void> {
+  const seed = await open(emptySeedPath(makePrivateDirectory(paths.cache)), "a", 0o600);
+  try {
+    await seed.truncate(SEED_SLOT_BYTES);
+  } finally {
+    await seed.close();
+  }
+}
+
+/** Replaces the machine's record; a reader sees the old or the new one. */
+export async function writeMachineRecord(directory: string, record: MachineRecord): Promise<void> {
+  const path = join(directory, RECORD_NAME);
+  await writeFile(`${path}.tmp`, JSON.stringify(record, null, 2), { mode: 0o600 });
+  await rename(`${path}.tmp`, path);
+}
+
+export async function removeMachineDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+}
+
+/**
+ * Ends what an earlier server of this user left: its machines' VMMs and their directories.
+ * @returns ids of the machines that were ended or cleaned
+ */
+export async function endLeftoverMachines(paths: HostPaths): Promise<string[]> {
+  const parent = machineRuntimeDirectory(paths, "");
+  const ids = await readdir(parent).catch((failure: unknown) => {
+    if (isErrno(failure, "ENOENT")) return [];
+    throw new PyroError("permission_denied", `cannot read ${parent}`, { cause: failure });
+  });
+  for (const id of ids) {
+    const directory = join(parent, id);
+    const record = await readMachineRecord(directory);
+    // Without a process in its record the machine was being started: its VMM is known by where it runs.
+    const processes = record?.process === undefined ? await processesIn(directory) : [record.process];
+    for (const leftover of processes) signalProcess(leftover, "SIGKILL");
+    await removeMachineDirectory(directory);
+  }
+  return ids;
+}
+
+/** The record, or undefined when there is none or it cannot be read: one bad record never hurts another machine. */
+async function readMachineRecord(directory: string): Promise<MachineRecord | undefined> {
+  try {
+    return machineRecord.parse(JSON.parse(await readFile(join(directory, RECORD_NAME), "utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Processes of ours whose working directory is `directory`: the VMM and its launcher run in their machine's. */
+async function processesIn(directory: string): Promise<ProcessIdentity[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name));
+  const found: ProcessIdentity[] = [];
+  for (const pid of pids) {
+    const workingDirectory = await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+    const identity = workingDirectory === directory ? identifyProcess(Number(pid)) : undefined;
+    if (identity !== undefined) found.push(identity);
+  }
+  return found;
+}

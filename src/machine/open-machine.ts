@@ -1,0 +1,40 @@
+import type { PyroError } from "../contract/error.ts";
+import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
+import { executionModeOf, type MachineKind } from "./bootable.ts";
+import { startExec } from "./exec.ts";
+import type { Exec, ExecRequest, OpenMachine } from "./machine.ts";
+import type { StartedMachine } from "./start.ts";
+
+/** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
+export function openMachine(started: StartedMachine, kind: MachineKind, onClose: () => void): OpenMachine {
+  const { id, vmm, link, scope } = started;
+  let closing: Promise<void> | undefined;
+  const lost = new Promise<PyroError>((resolve) => {
+    void vmm.exited.then((exit) => {
+      if (closing === undefined) resolve(vmmEnded(exit));
+    });
+  });
+  const close = async (): Promise<void> => {
+    closing ??= scope.close().finally(onClose);
+    await closing;
+  };
+  return {
+    id,
+    environment: kind.environment.name,
+    environmentVersion: kind.environment.version,
+    shape: kind.shape,
+    executionMode: executionModeOf(kind),
+    isolation: kind.isolation,
+    lost,
+    close,
+    exec: (request: ExecRequest): Exec => {
+      const exec = startExec(link.agent, request);
+      const outcome = exec.outcome.catch(
+        async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)),
+      );
+      // Awaited by whoever asked for the command; until then a failure must not count as unhandled.
+      outcome.catch(() => undefined);
+      return { signal: exec.signal, outcome };
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/** The operations as MCP tools. */
+import { McpServer } from "@modelcontextprotocol/server";
+import * as z from "zod";
+import { PyroError } from "../contract/error.ts";
+import type { Operation } from "../contract/operation.ts";
+import { operations } from "../contract/operations.ts";
+import { VERSION } from "../contract/version.ts";
+import type { CallOptions } from "../sdk/operation-types.ts";
+import type { Pyro } from "../sdk/pyro.ts";
+import { progressMessage } from "./progress-message.ts";
+
+/** A server with one tool for each operation that has one. */
+export function makeMcpServer(pyro: Pyro): McpServer {
+  const server = new McpServer(
+    { name: "pyro", version: VERSION },
+    { instructions: "Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says." },
+  );
+  for (const operation of flatten(operations)) {
+    if (operation.mcp !== null) addTool(server, operation, methodOf(pyro, operation.name));
+  }
+  return server;
+}
+
+/** Name of an operation's tool: hosts allow letters, digits and `_`. */
+export const toolName = (operationName: string): string => operationName.replaceAll(".", "_");
+
+type Method = (input: unknown, options: CallOptions<unknown>) => Promise<unknown>;
+
+interface OperationTree {
+  readonly [name: string]: Operation | OperationTree;
+}
+
+function flatten(tree: OperationTree): Operation[] {
+  return Object.values(tree).flatMap((entry) => (isOperation(entry) ? [entry] : flatten(entry)));
+}
+
+function isOperation(entry: Operation | OperationTree): entry is Operation {
+  return typeof entry["summary"] === "string";
+}
+
+/** The SDK's method of an operation: they are named alike. */
+function methodOf(pyro: Pyro, name: string): Method {
+  let owner: unknown = undefined;
+  let found: unknown = pyro;
+  for (const part of name.split(".")) {
+    owner = found;
+    found = (found as Record<string, unknown>)[part];
+  }
+  if (typeof found !== "function") throw new PyroError("internal", `the SDK has no method for ${name}`);
+  return found.bind(owner) as Method;
+}
+
+function addTool(server: McpServer, operation: Operation, method: Method): void {
+  const input = withoutPlumbing(operation);
+  const hints = operation.mcp;
+  server.registerTool(
+    toolName(operation.name),
+    {
+      title: operation.summary,
+      description: operation.summary,
+      inputSchema: checkedByUs(input),
+      outputSchema: operation.output,
+      annotations: { readOnlyHint: hints?.readOnly ?? false, destructiveHint: hints?.destructive ?? false, openWorldHint: false },
+    },
+    async (typed, context) => {
+      const { signal, _meta: meta, notify } = context.mcpReq;
+      let progress = 0;
+      const onEvent = (event: unknown): void => {
+        if (meta?.progressToken === undefined) return;
+        progress += 1;
+        const params = { progressToken: meta.progressToken, progress, message: progressMessage(event) };
+        // A host that is gone ends the call through its signal.
+        notify({ method: "notifications/progress", params }).catch(() => undefined);
+      };
+      try {
+        const result = await method(parsed(input, typed), { signal, onEvent });
+        return { content: [{ type: "text" as const, text: JSON.stringify(result) }], structuredContent: result as Record<string, unknown> };
+      } catch (failure) {
+        const text = JSON.stringify({ error: PyroError.from(failure).toJSON(), ok: false });
+        return { content: [{ type: "text" as const, text }], isError: true };
+      }
+    },
+  );
+}
+
+function withoutPlumbing({ input, plumbing = [] }: Operation): z.ZodObject {
+  return z.strictObject(Object.fromEntries(Object.entries(input.shape).filter(([field]) => !plumbing.includes(field))));
+}
+
+/** The schema for hosts to read. Its checking is left to the call, so that a bad argument is an error like any other. */
+function checkedByUs(schema: z.ZodObject): z.ZodObject {
+  const standard = schema["~standard"];
+  const open = { ...standard, validate: (value: unknown) => ({ value: value as Record<string, unknown> }) };
+  return { "~standard": open } as unknown as z.ZodObject;
+}
+
+function parsed(schema: z.ZodObject, typed: unknown): unknown {
+  const outcome = schema.safeParse(typed ?? {});
+  if (outcome.success) return typed ?? {};
+  const texts = outcome.error.issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));
+  throw new PyroError("invalid_argument", texts.join("; "));
+}

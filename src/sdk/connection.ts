@@ -1,0 +1,111 @@
+/** HTTP requests to the server's socket, and what can be known of them when they fail. */
+import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
+import type { Readable } from "node:stream";
+import { PyroError } from "../contract/error.ts";
+import { VERSION } from "../contract/version.ts";
+import { VERSION_HEADER, VERSION_MISMATCH_STATUS } from "../contract/wire.ts";
+import { isErrno } from "../host/files.ts";
+import { NotDone } from "./not-done.ts";
+
+/** How long a connection is kept for the next call. It keeps neither this process nor the server alive. */
+const KEPT_CONNECTION_MS = 10_000;
+
+export interface SocketRequest {
+  readonly method: "GET" | "POST" | "PUT";
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly body?: string | Readable | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** The server has begun: from here on the request may have had an effect. */
+  readonly onAccepted?: (() => void) | undefined;
+}
+
+export class Connection {
+  readonly socketPath: string;
+  readonly #agent = new Agent({ keepAlive: true, timeout: KEPT_CONNECTION_MS });
+
+  constructor(socketPath: string) {
+    this.socketPath = socketPath;
+  }
+
+  /**
+   * Sends a request and gives the response, its body unread.
+   * @throws NotDone when it had no effect; PyroError server_unavailable when that is unknown, cancelled, permission_denied
+   */
+  async send(options: SocketRequest): Promise<IncomingMessage> {
+    if (options.signal?.aborted === true) throw cancelled(options.signal);
+    const head: RequestOptions & { servername: string } = {
+      socketPath: this.socketPath,
+      agent: this.#agent,
+      // Else Node works out a TLS server name for every request, with expressions that take 5 ms to compile.
+      servername: "",
+      method: options.method,
+      path: options.path,
+      headers: { ...options.headers, [VERSION_HEADER]: VERSION },
+    };
+    const request = httpRequest(head);
+    // The agent's time limit is for idle connections; a call may be silent for as long as its command is.
+    request.setTimeout(0);
+    const abort = (): void => void request.destroy();
+    options.signal?.addEventListener("abort", abort, { once: true });
+    request.once("close", () => options.signal?.removeEventListener("abort", abort));
+    sendBody(request, options.body);
+    return await responseTo(request, options);
+  }
+
+  /** Ends all connections, idle or not. */
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** What a failure after the server had begun means. */
+export function outcomeUnknown(cause: unknown): PyroError {
+  return new PyroError("server_unavailable", "the pyro server ended before it answered; how far the call had come is unknown", {
+    cause,
+    remedy: "look at what was done before you run it again; its log may say why: `pyro server status` names it",
+  });
+}
+
+export function cancelled(signal: AbortSignal): PyroError {
+  return PyroError.is(signal.reason) ? signal.reason : new PyroError("cancelled", "the call was cancelled", { cause: signal.reason });
+}
+
+function sendBody(request: ClientRequest, body: string | Readable | undefined): void {
+  if (body === undefined || typeof body === "string") request.end(body);
+  else body.pipe(request);
+}
+
+async function responseTo(request: ClientRequest, { signal, onAccepted }: SocketRequest): Promise<IncomingMessage> {
+  let accepted = false;
+  const accept = (): void => {
+    if (!accepted) onAccepted?.();
+    accepted = true;
+  };
+  return await new Promise<IncomingMessage>((resolve, reject) => {
+    request.on("information", accept);
+    request.on("response", (response) => {
+      if (response.statusCode === VERSION_MISMATCH_STATUS) {
+        response.resume();
+        const version = response.headers[VERSION_HEADER];
+        reject(new NotDone("version", typeof version === "string" ? { serverVersion: version } : {}));
+        return;
+      }
+      accept();
+      resolve(response);
+    });
+    request.on("error", (cause) => {
+      if (signal?.aborted === true) reject(cancelled(signal));
+      else if (accepted) reject(outcomeUnknown(cause));
+      else reject(beforeAnything(cause));
+    });
+  });
+}
+
+function beforeAnything(cause: Error): Error {
+  if (!isErrno(cause, "EACCES") && !isErrno(cause, "EPERM")) return new NotDone("absent", { cause });
+  return new PyroError("permission_denied", "the pyro server's socket cannot be opened", {
+    cause,
+    remedy: "set PYRO_RUNTIME_DIR to a directory of your own",
+  });
+}

@@ -1,0 +1,71 @@
+import { PyroError } from "../contract/error.ts";
+import type { Command, ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
+import type { Operations } from "../contract/operations.ts";
+import type { CommandIo } from "./command-io.ts";
+import type { CallOptions, InputOf } from "./operation-types.ts";
+
+/** What a command in an open machine may be given beside the command itself. */
+export type ExecInput = Omit<InputOf<Operations["machine"]["exec"]>, "vm_id">;
+export type ExecOptions = Omit<ExecInput, "command"> & CallOptions & CommandIo;
+
+/** How a `Machine` reaches its server. */
+export interface MachineLink {
+  readonly exec: (input: object, options: CallOptions & CommandIo) => Promise<ExecResult>;
+  readonly close: (id: string) => Promise<unknown>;
+  /** The call that holds the machine; it settles when the machine is gone. */
+  readonly held: Promise<unknown>;
+}
+
+/** A machine that is yours until you close it, or your process ends. Use it with `await using`. */
+export class Machine {
+  /** 12 hexadecimal digits. */
+  readonly id: string;
+  readonly environment: string;
+  readonly environmentVersion: string;
+  readonly vcpuCount: number;
+  readonly memoryMib: number;
+  readonly executionMode: ExecutionMode;
+  readonly isolation: Isolation;
+  readonly #link: MachineLink;
+  #lost: PyroError | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(ready: MachineReady, link: MachineLink) {
+    this.id = ready.vm_id;
+    this.environment = ready.environment;
+    this.environmentVersion = ready.environment_version;
+    this.vcpuCount = ready.vcpu_count;
+    this.memoryMib = ready.mem_mib;
+    this.executionMode = ready.execution_mode;
+    this.isolation = ready.isolation;
+    this.#link = link;
+    link.held.catch((failure: unknown) => (this.#lost = PyroError.from(failure)));
+  }
+
+  /**
+   * Runs one command; several may run at once. What the command does, its exit code included, is the result.
+   * @throws PyroError when pyro or the machine failed
+   */
+  async exec(command: Command, options: ExecOptions = {}): Promise<ExecResult> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const { signal, onEvent, stdin, stdout, stderr, onSignalable, ...input } = options;
+    return await this.#link.exec({ ...input, command, vm_id: this.id }, { signal, onEvent, stdin, stdout, stderr, onSignalable });
+  }
+
+  /** Ends the machine; settles when every trace of it is gone. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    // A machine that is gone already has nothing to close.
+    if (this.#lost !== undefined) return;
+    await this.#link.close(this.id);
+    await this.#link.held;
+  }
+}

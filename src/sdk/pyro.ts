@@ -1,0 +1,113 @@
+import { PyroError } from "../contract/error.ts";
+import type { DoctorReport } from "../contract/host-operations.ts";
+import type { Operations } from "../contract/operations.ts";
+import type { ExecResult, MachineReady, RunResult } from "../contract/run.ts";
+import { type HostPaths, hostPaths, serverSocketPath } from "../host/paths.ts";
+import { callCommand, type CommandOptions } from "./command.ts";
+import { Connection } from "./connection.ts";
+import { Machine } from "./machine.ts";
+import type { CallOptions, EventOf, InputOf, Methods } from "./operation-types.ts";
+import { Rpc } from "./rpc.ts";
+import { ServerControl } from "./server-control.ts";
+import { serverEntry } from "./server-start.ts";
+
+export interface PyroOptions {
+  /** Where pyro keeps its things. Default: what `env` says. */
+  readonly paths?: HostPaths;
+  /** Environment variables that say where things are, and of which the server gets the harmless ones. Default: the process's. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** The server's main module, for tests. @internal */
+  readonly serverEntry?: string;
+}
+
+type MachineEvents = Exclude<EventOf<Operations["machine"]["open"]>, MachineReady>;
+
+/**
+ * pyro from a program: starts the server when it is needed and calls its operations.
+ *
+ * Keeps no process alive: connections that nobody waits for do not count.
+ */
+export class Pyro implements Methods {
+  readonly #connection: Connection;
+  readonly #rpc: Rpc;
+  readonly #control: ServerControl;
+
+  readonly env: Methods["env"];
+  readonly server: Methods["server"];
+
+  constructor(options: PyroOptions = {}) {
+    const env = options.env ?? process.env;
+    const paths = options.paths ?? hostPaths(env);
+    this.#connection = new Connection(serverSocketPath(paths));
+    this.#rpc = new Rpc(this.#connection);
+    this.#control = new ServerControl({ paths, env, entry: options.serverEntry ?? serverEntry() }, this.#rpc);
+    this.env = {
+      list: this.#method("env", "list"),
+      pull: this.#method("env", "pull"),
+      inspect: this.#method("env", "inspect"),
+      prune: this.#method("env", "prune"),
+    };
+    this.server = {
+      status: async () => await this.#control.status(),
+      stop: async (input) => await this.#control.stop(input),
+    };
+  }
+
+  /** Says whether this host can run a guest. Needs no server. */
+  async doctor(): Promise<DoctorReport> {
+    const { runDoctor } = await import("../doctor/doctor.ts");
+    return await runDoctor();
+  }
+
+  /** Runs one command in a machine of its own. */
+  readonly run: Methods["run"] = async (input, options = {}) => {
+    const parts = { rpc: this.#rpc, connection: this.#connection };
+    const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options as CommandOptions);
+    return (await this.#control.withServer(call)) as RunResult;
+  };
+
+  /** Starts a machine that is yours until you close it, or this process ends. */
+  async machine(input: InputOf<Operations["machine"]["open"]>, options: CallOptions<MachineEvents> = {}): Promise<Machine> {
+    return await this.#control.withServer(async () => await this.#open(input, options));
+  }
+
+  /** Cuts all connections. Machines that are still open end. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #method(...path: string[]): never {
+    const method = async (input: unknown = {}, options: CallOptions = {}): Promise<unknown> => {
+      return await this.#control.withServer(async () => await this.#rpc.call(path, input, options));
+    };
+    // The table's types say what comes; the server has checked both sides against it.
+    return method as never;
+  }
+
+  async #exec(input: object, options: CommandOptions): Promise<ExecResult> {
+    const parts = { rpc: this.#rpc, connection: this.#connection };
+    const call = async (): Promise<unknown> => await callCommand(parts, { path: ["machine", "exec"], input }, options);
+    return (await this.#control.withSameServer(call)) as ExecResult;
+  }
+
+  async #open(input: unknown, { signal, onEvent }: CallOptions<MachineEvents>): Promise<Machine> {
+    return await new Promise<Machine>((resolve, reject) => {
+      const hear = (event: EventOf<Operations["machine"]["open"]>): void => {
+        if (event.type !== "ready") return onEvent?.(event);
+        resolve(
+          new Machine(event, {
+            exec: async (execInput, options) => await this.#exec(execInput, options as CommandOptions),
+            close: async (id) => await this.#control.withSameServer(async () => await this.#rpc.call(["machine", "close"], { vm_id: id }, {})),
+            held,
+          }),
+        );
+      };
+      const held = this.#rpc.call(["machine", "open"], input, { signal, onEvent: hear });
+      held.then(() => reject(new PyroError("internal", "the machine ended before it was ready")), reject);
+    });
+  }
+}

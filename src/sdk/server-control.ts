@@ -1,0 +1,126 @@
+/** Having a server: started when there is none, replaced when it is an older one, asked and stopped without starting any. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { PyroError } from "../contract/error.ts";
+import type { ServerStatus } from "../contract/host-operations.ts";
+import { VERSION } from "../contract/version.ts";
+import { serverLogPath, serverSocketPath } from "../host/paths.ts";
+import { identifyProcess, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { NotDone } from "./not-done.ts";
+import type { Rpc } from "./rpc.ts";
+import { type ServerProgram, startServer, waitForSocket } from "./server-start.ts";
+import { isOlder } from "./version-order.ts";
+
+/** From the first look to a server that answers, other clients' starts and stops included. */
+const SERVER_DEADLINE_MS = 60_000;
+/** From the answer to `server.stop` to the end of its process. */
+const STOP_DEADLINE_MS = 20_000;
+/** How often a process that is about to end is looked at. */
+const PROCESS_LOOK_MS = 5;
+
+export class ServerControl {
+  readonly #program: ServerProgram;
+  readonly #rpc: Rpc;
+  #starting: Promise<void> | undefined;
+
+  constructor(program: ServerProgram, rpc: Rpc) {
+    this.#program = program;
+    this.#rpc = rpc;
+  }
+
+  /** Does `work`, with a server of this version. What was begun is never done again: only `NotDone` is. */
+  async withServer<T>(work: () => Promise<T>): Promise<T> {
+    const deadline = Date.now() + SERVER_DEADLINE_MS;
+    for (;;) {
+      try {
+        return await work();
+      } catch (failure) {
+        if (!(failure instanceof NotDone)) throw failure;
+        if (Date.now() > deadline) {
+          throw new PyroError("server_unavailable", `no pyro server answered within ${SERVER_DEADLINE_MS} ms`, {
+            cause: failure.cause,
+            remedy: `look into ${serverLogPath(this.#program.paths)}`,
+          });
+        }
+        if (failure.reason === "version") await this.#replace(failure.serverVersion);
+        else await this.#start();
+      }
+    }
+  }
+
+  /** Does `work` with the server that is there: what it asks about would be unknown to another one. */
+  async withSameServer<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (failure) {
+      if (!(failure instanceof NotDone)) throw failure;
+      throw new PyroError("server_unavailable", "the pyro server that had this machine is gone, and the machine with it", {
+        cause: failure.cause,
+        remedy: "open a new machine",
+      });
+    }
+  }
+
+  /** The server's state; starts none. */
+  async status(): Promise<ServerStatus> {
+    try {
+      return (await this.#rpc.call(["server", "status"], {}, {})) as ServerStatus;
+    } catch (failure) {
+      if (!isAbsent(failure)) throw failure;
+      const { paths } = this.#program;
+      const nothing = { version: null, pid: null, started_at: null, machines: 0, ready_machines: 0 };
+      return { running: false, ...nothing, socket: serverSocketPath(paths), log: serverLogPath(paths) };
+    }
+  }
+
+  /** Stops the server and waits until its process is gone; starts none. */
+  async stop(input: { force?: boolean | undefined } = {}): Promise<{ stopped: boolean; pid: number | null }> {
+    try {
+      const { pid } = await this.status();
+      if (pid === null) return { stopped: false, pid: null };
+      const identity = identifyProcess(pid);
+      const answer = (await this.#rpc.call(["server", "stop"], input, {})) as { stopped: boolean; pid: number };
+      if (identity !== undefined) await this.#gone(identity);
+      return answer;
+    } catch (failure) {
+      if (isAbsent(failure)) return { stopped: false, pid: null };
+      throw failure;
+    }
+  }
+
+  /** Calls that find no server at the same time share one start. */
+  async #start(): Promise<void> {
+    this.#starting ??= this.#startOnce().finally(() => (this.#starting = undefined));
+    await this.#starting;
+  }
+
+  async #startOnce(): Promise<void> {
+    if ((await startServer(this.#program)) === "busy") await waitForSocket(this.#program.paths);
+  }
+
+  async #replace(serverVersion: string | undefined): Promise<void> {
+    const mismatch = (cause?: unknown): PyroError =>
+      new PyroError("protocol_mismatch", `the pyro server has version ${serverVersion ?? "unknown"}, this is ${VERSION}`, {
+        cause,
+        remedy: "pyro server stop --force",
+      });
+    if (serverVersion !== undefined && !isOlder(serverVersion, VERSION)) throw mismatch();
+    try {
+      await this.stop();
+    } catch (failure) {
+      throw mismatch(failure);
+    }
+  }
+
+  async #gone(identity: ProcessIdentity): Promise<void> {
+    for (let waitedMs = 0; isAlive(identity); waitedMs += PROCESS_LOOK_MS) {
+      if (waitedMs > STOP_DEADLINE_MS) {
+        throw new PyroError("deadline_exceeded", `the server (pid ${identity.pid}) did not end within ${STOP_DEADLINE_MS} ms`, {
+          remedy: `look into ${serverLogPath(this.#program.paths)}`,
+        });
+      }
+      await sleep(PROCESS_LOOK_MS);
+    }
+  }
+}
+
+const isAbsent = (failure: unknown): boolean => failure instanceof NotDone && failure.reason === "absent";

@@ -1,0 +1,78 @@
+/** One command in a machine: from the call's input to its result. */
+import type * as z from "zod";
+import { PyroError } from "../contract/error.ts";
+import type { ExecResult, execOptions } from "../contract/run.ts";
+import type { Exec, ExecOutcome, OpenMachine } from "../machine/machine.ts";
+import type { CommandStreams } from "./byte-streams.ts";
+import { Capture } from "./capture.ts";
+import { argvOf, displayed, environmentOf } from "./command-line.ts";
+import type { ServerContext } from "./context.ts";
+
+const GUEST_USER = "root";
+const GUEST_CWD = "/workspace";
+
+export type ExecInput = z.output<z.ZodObject<typeof execOptions>>;
+
+/** The byte streams that `input` asks for, or undefined. Claimed before anything slow is done. */
+export async function claimStreams(context: ServerContext, input: ExecInput): Promise<CommandStreams | undefined> {
+  const { stream_id: id, stdin, output } = input;
+  if (!stdin && output === "result") return undefined;
+  if (id === undefined) throw new PyroError("invalid_argument", "stream_id: byte streams need an id");
+  return await context.streams.claim(id, { withOutput: output === "stream" });
+}
+
+export interface ExecutionParts {
+  readonly context: ServerContext;
+  readonly machine: OpenMachine;
+  readonly streams: CommandStreams | undefined;
+  /** When it is aborted the command is no longer waited for; ending it is up to the caller. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs the command to its end. Its time limit is the guest's to keep; that the guest still lives is the link's. */
+export function execute(input: ExecInput, { context, machine, streams, signal }: ExecutionParts): { exec: Exec; result: Promise<ExecResult> } {
+  const capture = new Capture();
+  const user = input.user ?? GUEST_USER;
+  signal.throwIfAborted();
+  const exec = machine.exec({
+    argv: argvOf(input.command),
+    env: environmentOf(input.env, user),
+    cwd: input.cwd ?? GUEST_CWD,
+    user,
+    timeLimitMs: Math.ceil(input.timeout_seconds * 1000),
+    stdin: input.stdin ? streams?.stdin : undefined,
+    onOutput: input.output === "stream" && streams !== undefined ? streams.write : (stream, data) => capture.add(stream, data),
+  });
+  const forget = input.stream_id === undefined ? undefined : context.executions.add(input.stream_id, exec);
+  const result = unlessAborted(exec.outcome, signal)
+    .then((outcome) => resultOf(input, machine, { outcome, capture }))
+    .finally(() => forget?.());
+  return { exec, result };
+}
+
+function resultOf(input: ExecInput, machine: OpenMachine, { outcome, capture }: { outcome: ExecOutcome; capture: Capture }): ExecResult {
+  return {
+    vm_id: machine.id,
+    environment: machine.environment,
+    environment_version: machine.environmentVersion,
+    command: displayed(input.command),
+    ...capture.fields(),
+    exit_code: outcome.exitCode,
+    signal: outcome.signal,
+    timed_out: outcome.timedOut,
+    out_of_memory: outcome.outOfMemory,
+    duration_ms: outcome.durationMs,
+    execution_mode: machine.executionMode,
+    isolation: machine.isolation,
+  };
+}
+
+/** `promise`, or the signal's reason as soon as it is aborted. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return await new Promise<T>((resolve, reject) => {
+    const onAbort = (): void => reject(PyroError.from(signal.reason));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * The server's process: started by a client through the launcher, which holds the lock, has left the client's session
+ * and opened the log. It says on READY_FD, in one line, that it serves or why it cannot.
+ */
+import { closeSync, writeSync } from "node:fs";
+import { PyroError } from "../contract/error.ts";
+import { READY_FD } from "../contract/wire.ts";
+import { hostPaths, makePrivateDirectory } from "../host/paths.ts";
+import { hostMachineSources } from "../machine/host-sources.ts";
+import { createMachines } from "../machine/machines.ts";
+import { hostEnvironments } from "./host-environments.ts";
+import { log, startLog } from "./log.ts";
+import { idleMs } from "./idle-time.ts";
+import { type RunningServer, startServer } from "./server.ts";
+
+async function serve(): Promise<RunningServer> {
+  const env = process.env;
+  const paths = hostPaths(env);
+  makePrivateDirectory(paths.state);
+  startLog(paths);
+  log("start", { pid: process.pid });
+  const machines = await createMachines(hostMachineSources({ paths, env, onNotice: (notice) => log("notice", { notice }) }));
+  return await startServer({ paths, machines, environments: hostEnvironments(paths), idleMs: idleMs(env) });
+}
+
+function sayReady(word: object): void {
+  writeSync(READY_FD, `${JSON.stringify(word)}\n`);
+  closeSync(READY_FD);
+}
+
+// A client's terminal that closes is no reason to end: machines of other clients live here.
+process.on("SIGHUP", () => undefined);
+process.on("uncaughtException", (failure) => {
+  log("crash", { failure: failure.stack ?? failure.message });
+  process.exit(1);
+});
+try {
+  const server = await serve();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    // The process ends when the server has.
+    process.on(signal, () => void server.stop());
+  }
+  sayReady({ ready: true });
+  await server.ended;
+  process.exit(0);
+} catch (failure) {
+  const error = PyroError.from(failure);
+  log("failed", { code: error.code, failure: error.message });
+  sayReady({ error: error.toJSON() });
+  process.exit(1);
+}

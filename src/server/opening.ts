@@ -1,0 +1,46 @@
+import type * as z from "zod";
+import type { PullProgress } from "../contract/environment.ts";
+import type { MachineEvent, machineOptions } from "../contract/run.ts";
+import type { OpenMachine } from "../machine/machine.ts";
+import type { ServerContext } from "./context.ts";
+
+type OpenInput = z.output<z.ZodObject<typeof machineOptions>> & { readonly environment: string };
+
+/** Opens the machine that `input` describes and says what happens on the way. */
+export async function openMachine(
+  { machines }: ServerContext,
+  input: OpenInput,
+  { signal, emit }: { signal: AbortSignal; emit: (event: MachineEvent) => void },
+): Promise<OpenMachine> {
+  const pull = pullEvents(emit);
+  return await machines.open({
+    environment: input.environment,
+    vcpuCount: input.vcpu_count,
+    memoryMib: input.mem_mib,
+    requireIsolation: input.require_isolation,
+    signal,
+    onPull: pull,
+    onPhase: (phase, vmId) => {
+      emit({
+        type: "machine",
+        phase,
+        ...(phase === "create" ? { environment: input.environment } : {}),
+        ...(vmId === undefined ? {} : { vm_id: vmId }),
+      });
+    },
+  });
+}
+
+/** Every look at an environment begins with `install`; it is only said when there is something to install. */
+function pullEvents(emit: (event: MachineEvent) => void): (progress: PullProgress) => void {
+  let heldBack: PullProgress | undefined;
+  return (progress) => {
+    if (progress.phase === "install") {
+      heldBack = progress;
+      return;
+    }
+    if (heldBack !== undefined) emit({ type: "pull", progress: heldBack });
+    heldBack = undefined;
+    emit({ type: "pull", progress });
+  };
+}

@@ -1,0 +1,25 @@
+import type { ServerContext } from "../context.ts";
+import type { Handlers } from "../handler.ts";
+
+export function environmentHandlers({ environments, machines }: ServerContext): Handlers["env"] {
+  return {
+    list: async () => {
+      const { catalogVersion, environments: found } = await environments.list();
+      return { catalog_version: catalogVersion, environments: found };
+    },
+    pull: async ({ environment, force }, { signal, emit }) => {
+      await machines.pull(environment, { force, signal, onProgress: emit });
+      return await environments.inspect(environment, { verify: false });
+    },
+    inspect: async ({ environment, verify }) => await environments.inspect(environment, { verify }),
+    prune: async ({ all }) => {
+      const pruned = await environments.prune({ all, inUse: machines.environmentsInUse() });
+      return {
+        deleted_environment_dirs: [...pruned.deletedDirectories],
+        count: pruned.deletedDirectories.length,
+        freed_bytes: pruned.freedBytes,
+        kept_in_use: [...pruned.keptInUse],
+      };
+    },
+  };
+}

@@ -1,0 +1,19 @@
+/** Every handler of the server, in the shape of the contract's table. */
+import type { ServerContext } from "../context.ts";
+import type { Handlers } from "../handler.ts";
+import { environmentHandlers } from "./env.ts";
+import { machineHandlers } from "./machine.ts";
+import { runHandler } from "./run.ts";
+import { serverHandlers } from "./server.ts";
+
+export function makeHandlers(context: ServerContext): Handlers {
+  return {
+    run: runHandler(context),
+    env: environmentHandlers(context),
+    machine: machineHandlers(context),
+    exec: {
+      signal: async ({ stream_id, signal }) => ({ delivered: await context.executions.signal(stream_id, signal) }),
+    },
+    server: serverHandlers(context),
+  };
+}

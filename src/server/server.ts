@@ -1,0 +1,66 @@
+/** The server as a whole: parts, start and end. */
+import { once } from "node:events";
+import type { HostPaths } from "../host/paths.ts";
+import { makePrivateDirectory } from "../host/paths.ts";
+import type { Machines } from "../machine/machine.ts";
+import { ByteStreams } from "./byte-streams.ts";
+import type { Environments, ServerContext } from "./context.ts";
+import { Executions } from "./executions.ts";
+import { createHttpServer } from "./http.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { log } from "./log.ts";
+import { makeHandlers } from "./operations/handlers.ts";
+import { makeRouter } from "./router.ts";
+import { claimRuntimeDirectory, listenOnSocket, removeSocket } from "./socket.ts";
+
+export interface ServerOptions {
+  readonly paths: HostPaths;
+  readonly machines: Machines;
+  readonly environments: Environments;
+  /** How long the server stays with nothing to do. */
+  readonly idleMs: number;
+}
+
+export interface RunningServer {
+  /** Ends the server as a signal would; settles when all is closed. */
+  stop(): Promise<void>;
+  /** Settles when the server has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+}
+
+/** Starts the server on its socket. The caller holds the server lock of `paths`. */
+export async function startServer({ paths, machines, environments, idleMs }: ServerOptions): Promise<RunningServer> {
+  claimRuntimeDirectory(paths);
+  makePrivateDirectory(paths.state);
+  const lifecycle = new Lifecycle(machines, idleMs);
+  const streams = new ByteStreams();
+  const context: ServerContext = {
+    paths,
+    machines,
+    environments,
+    streams,
+    executions: new Executions(),
+    lifecycle,
+    openMachines: new Map(),
+  };
+  const http = createHttpServer({ router: makeRouter(makeHandlers(context)), streams, lifecycle });
+  await listenOnSocket(http, paths);
+  lifecycle.serve();
+  log("ready", { pid: process.pid });
+  const ended = lifecycle.stopRequested.then(async (reason) => {
+    log("stop", { reason });
+    // First the name, so that new clients do not come here; the lock keeps their server waiting until we are gone.
+    removeSocket(paths);
+    await lifecycle.endCalls();
+    await machines.close();
+    http.close();
+    http.closeAllConnections();
+    await once(http, "close");
+    log("ended");
+  });
+  const stop = async (): Promise<void> => {
+    lifecycle.requestStop("stop");
+    await ended;
+  };
+  return { stop, ended };
+}

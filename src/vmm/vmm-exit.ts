@@ -1,0 +1,34 @@
+import { PyroError } from "../contract/error.ts";
+import { withDeadline } from "../host/deadline.ts";
+import type { RunningMachine, VmmExit } from "./driver.ts";
+
+/** Characters of the guest's console that are shown in an error. */
+const CONSOLE_EVIDENCE_CHARS = 4096;
+/** Between a VMM's sockets closing and its process being reaped lie milliseconds; more is not waited for. */
+const EXIT_AFTER_LOSS_MS = 1000;
+
+/** The error for a VMM that ended when it should not have, with its last words and the guest's. */
+export function vmmEnded(exit: VmmExit): PyroError {
+  const how = exit.signal === null ? `with status ${exit.code}` : `by ${exit.signal}`;
+  return new PyroError("vmm_failed", `the VMM ended ${how}`, {
+    ...(exit.vmmLog === "" ? {} : { cause: exit.vmmLog.split("\n").at(-1) }),
+    remedy: "run `pyro doctor`; if the host was short of memory, give the machine less with --mem-mib",
+    evidence: {
+      exit: exit.code ?? exit.signal ?? "unknown",
+      ...(exit.vmmLog === "" ? {} : { vmm_log: exit.vmmLog }),
+      ...(exit.consoleTail === "" ? {} : { console: exit.consoleTail.slice(-CONSOLE_EVIDENCE_CHARS) }),
+    },
+  });
+}
+
+/** Why the link to a guest was lost: its VMM's end, if that is it, otherwise `failure` with the console's last lines. */
+export async function explainLoss(vmm: RunningMachine, failure: unknown): Promise<PyroError> {
+  const error = PyroError.from(failure);
+  if (error.code !== "guest_unreachable") return error;
+  const exit = await withDeadline(vmm.exited, EXIT_AFTER_LOSS_MS, () => error).catch(() => undefined);
+  if (exit !== undefined) return vmmEnded(exit);
+  return new PyroError(error.code, error.message, {
+    cause: error.cause,
+    evidence: { ...error.evidence, console: vmm.consoleTail().slice(-CONSOLE_EVIDENCE_CHARS) },
+  });
+}

@@ -1,0 +1,119 @@
+/** A pyro installation of a test's own: directories, a server with fake machines, and the CLI as a process. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type HostPaths, hostPaths } from "../../src/host/paths.ts";
+import { Pyro } from "../../src/sdk/pyro.ts";
+import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { fakeEnvironments } from "./fake-environments.ts";
+import { FakeMachines } from "./fake-machines.ts";
+
+const compiled = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** The CLI's and the fake server's main modules, compiled. */
+export const CLI = compiled("../../src/bin.js");
+const FAKE_SERVER = compiled("./fake-server.js");
+/** Tests run with the checkout as their working directory. */
+const LAUNCHER = resolve("test/support/stand-in-launcher");
+
+export interface CliOutcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class FakeHost {
+  readonly env: NodeJS.ProcessEnv;
+  readonly paths: HostPaths;
+  readonly machines = new FakeMachines({ ready: 1 });
+  readonly #root = mkdtempSync(join(tmpdir(), "pyro-test-"));
+  #server: RunningServer | undefined;
+
+  constructor() {
+    this.env = {
+      PATH: process.env["PATH"],
+      HOME: this.#root,
+      PYRO_CACHE_DIR: join(this.#root, "cache"),
+      PYRO_STATE_DIR: join(this.#root, "state"),
+      PYRO_RUNTIME_DIR: join(this.#root, "run"),
+      PYRO_CONFIG_DIR: join(this.#root, "config"),
+      PYRO_LAUNCHER_PATH: LAUNCHER,
+    };
+    this.paths = hostPaths(this.env);
+  }
+
+  /** A server in this process. */
+  async serve(options: { idleMs?: number } = {}): Promise<RunningServer> {
+    const parts = { paths: this.paths, machines: this.machines, environments: fakeEnvironments() };
+    this.#server = await startServer({ ...parts, idleMs: options.idleMs ?? 60_000 });
+    return this.#server;
+  }
+
+  /** An SDK that starts the fake server as a process when there is none. */
+  pyro(env: NodeJS.ProcessEnv = {}): Pyro {
+    return new Pyro({ env: { ...this.env, ...env }, serverEntry: FAKE_SERVER });
+  }
+
+  /** What the machines of server processes did. */
+  history(): string[] {
+    return readFileSync(join(this.paths.state, "fake-history"), "utf8").trim().split("\n");
+  }
+
+  /** The CLI as a process; its standard input is a pipe that stays open until `input` is given or it ends. */
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+    return spawn(process.execPath, [CLI, ...args], { env: { ...this.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+  }
+
+  /** Runs the CLI to its end. */
+  async cli(args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv } = {}): Promise<CliOutcome> {
+    const child = this.start(args, options.env);
+    if (options.input !== undefined) child.stdin?.end(options.input);
+    return await outcomeOf(child);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server?.stop();
+    // Those that a test started as processes.
+    const pyro = this.pyro();
+    await pyro.server.stop({ force: true });
+    pyro.close();
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** How a process that is being watched ended, with all it said. */
+export async function outcomeOf(child: ChildProcess): Promise<CliOutcome> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (piece: Buffer) => (stdout += piece.toString()));
+  child.stderr?.on("data", (piece: Buffer) => (stderr += piece.toString()));
+  const [status] = (await once(child, "close")) as [number | null];
+  return { status, stdout, stderr };
+}
+
+/** Waits until a stream has said `text`. */
+export async function said(stream: NodeJS.ReadableStream | null, text: string): Promise<void> {
+  let heard = "";
+  await new Promise<void>((settle) => {
+    const hear = (piece: Buffer): void => {
+      heard += piece.toString();
+      if (!heard.includes(text)) return;
+      stream?.off("data", hear);
+      settle();
+    };
+    stream?.on("data", hear);
+  });
+}
+
+/** Waits until the machines of `host` have done `line`. */
+export async function done(host: FakeHost, line: string): Promise<void> {
+  if (host.machines.history.includes(line)) return;
+  await new Promise<void>((settle) => {
+    host.machines.onChange(() => {
+      if (host.machines.history.includes(line)) settle();
+    });
+  });
+}

@@ -1,0 +1,238 @@
+/**
+ * Machines without guests: the outermost seam of the server, replaced. Commands are small words that say what to do, so
+ * that every behaviour of a guest can be had on demand.
+ */
+import { PyroError } from "../../src/contract/error.ts";
+import type { Exec, ExecOutcome, ExecRequest, Machines, OpenMachine, OpenRequest } from "../../src/machine/machine.ts";
+
+export interface FakeOptions {
+  /** Told of what happens, one word each: "open ID", "close ID". */
+  readonly onHistory?: (line: string) => void;
+  /** Machines that are kept ready. */
+  readonly ready?: number;
+}
+
+/** Environments that are known; others are not_found. */
+export const FAKE_ENVIRONMENTS = ["debian:12", "debian:12-base"];
+
+export class FakeMachines implements Machines {
+  readonly history: string[] = [];
+  readonly #options: FakeOptions;
+  readonly #held = new Map<string, FakeMachine>();
+  readonly #listeners: (() => void)[] = [];
+  #count = 0;
+
+  constructor(options: FakeOptions = {}) {
+    this.#options = options;
+  }
+
+  async open(request: OpenRequest): Promise<OpenMachine> {
+    if (!FAKE_ENVIRONMENTS.includes(request.environment)) {
+      throw new PyroError("not_found", `there is no environment ${request.environment}`, {
+        remedy: `known are ${FAKE_ENVIRONMENTS.join(", ")}`,
+      });
+    }
+    if (request.requireIsolation === "hardware") throw new PyroError("host_unsupported", "this host only emulates");
+    request.onPhase("create", undefined);
+    // 2999 MiB stands for an environment that is being installed until the caller goes away.
+    if (request.memoryMib === 2999) {
+      request.onPull({ phase: "install", environment: request.environment });
+      request.onPull({ phase: "packages", environment: request.environment, bytes: 4096, percent: 12.5 });
+      await aborted(request.signal);
+      this.#say("pull cancelled");
+      throw new PyroError("cancelled", "the caller went away");
+    }
+    this.#count += 1;
+    const machine = new FakeMachine(this.#count.toString(16).padStart(12, "0"), request, (id) => {
+      this.#held.delete(id);
+      this.#say(`close ${id}`);
+    });
+    this.#held.set(machine.id, machine);
+    this.#say(`open ${machine.id}`);
+    request.onPhase("start", machine.id);
+    return machine;
+  }
+
+  async pull(name: string, options: Parameters<Machines["pull"]>[1]): Promise<void> {
+    if (!FAKE_ENVIRONMENTS.includes(name)) throw new PyroError("not_found", `there is no environment ${name}`);
+    options.onProgress({ phase: "install", environment: name });
+    options.onProgress({ phase: "ready", environment: name });
+    await Promise.resolve();
+  }
+
+  environmentsInUse(): ReadonlySet<string> {
+    return new Set();
+  }
+
+  counts(): { held: number; ready: number } {
+    return { held: this.#held.size, ready: this.#options.ready ?? 0 };
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#held.values()].map(async (machine) => await machine.close()));
+    this.#say("closed all");
+  }
+
+  #say(line: string): void {
+    this.history.push(line);
+    this.#options.onHistory?.(line);
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+class FakeMachine implements OpenMachine {
+  readonly id: string;
+  readonly environment: string;
+  readonly environmentVersion = "1.0.0";
+  readonly shape: { vcpuCount: number; memoryMib: number };
+  readonly executionMode = "guest_serial";
+  readonly isolation = "emulated";
+  readonly lost: Promise<PyroError>;
+  readonly #onClose: (id: string) => void;
+  readonly #ended = new AbortController();
+  #lose: (why: PyroError) => void = () => undefined;
+
+  constructor(id: string, request: OpenRequest, onClose: (id: string) => void) {
+    this.id = id;
+    this.environment = request.environment;
+    this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
+    this.#onClose = onClose;
+    this.lost = new Promise((resolve) => (this.#lose = resolve));
+  }
+
+  exec(request: ExecRequest): Exec {
+    const signals = new EventTarget();
+    const context = { request, signals, ended: this.#ended.signal, lose: this.#lose };
+    const outcome = (async () => {
+      const [name = "", ...args] = request.argv;
+      const command = COMMANDS[name.split("/").at(-1) ?? ""];
+      const start = performance.now();
+      const end = command === undefined ? { exitCode: 127 } : await command(args, context);
+      return { signal: null, timedOut: false, outOfMemory: false, durationMs: performance.now() - start, ...end };
+    })();
+    outcome.catch(() => undefined);
+    return {
+      outcome,
+      signal: (number) => {
+        signals.dispatchEvent(new CustomEvent("signal", { detail: number }));
+        return Promise.resolve(!this.#ended.signal.aborted);
+      },
+    };
+  }
+
+  close(): Promise<void> {
+    if (!this.#ended.signal.aborted) {
+      this.#ended.abort();
+      this.#onClose(this.id);
+    }
+    return Promise.resolve();
+  }
+}
+
+interface CommandContext {
+  readonly request: ExecRequest;
+  readonly signals: EventTarget;
+  readonly ended: AbortSignal;
+  readonly lose: (why: PyroError) => void;
+}
+
+type FakeCommand = (
+  args: readonly string[],
+  context: CommandContext,
+) => Promise<Partial<ExecOutcome> & { exitCode: number }>;
+
+const say = async ({ request }: CommandContext, stream: "stdout" | "stderr", text: string): Promise<void> => {
+  await request.onOutput(stream, new TextEncoder().encode(text));
+};
+
+/** What a fake guest can do, by the name of the program. */
+const COMMANDS: Readonly<Record<string, FakeCommand>> = {
+  true: () => Promise.resolve({ exitCode: 0 }),
+  exit: ([code = "0"]) => Promise.resolve({ exitCode: Number(code) }),
+  git: async (_args, context) => {
+    await say(context, "stdout", "git version 2.39.5\n");
+    return { exitCode: 0 };
+  },
+  echo: async (args, context) => {
+    await say(context, "stdout", `${args.join(" ")}\n`);
+    return { exitCode: 0 };
+  },
+  /** The script that a shell would get. */
+  sh: async (args, context) => {
+    await say(context, "stdout", `script ${JSON.stringify(args)}\n`);
+    return { exitCode: 0 };
+  },
+  /** Text on a stream, without a newline after it: `print stderr text`. */
+  print: async ([stream = "stdout", text = ""], context) => {
+    await say(context, stream === "stderr" ? "stderr" : "stdout", text);
+    return { exitCode: 0 };
+  },
+  /** Bytes that are no UTF-8. */
+  binary: async (_args, context) => {
+    await context.request.onOutput("stdout", Uint8Array.of(0xff, 0xfe, 0x00, 0x0a));
+    return { exitCode: 0 };
+  },
+  /** What it was given, as JSON. */
+  request: async (args, context) => {
+    const { env, cwd, user, timeLimitMs } = context.request;
+    await say(context, "stdout", JSON.stringify({ args, env, cwd, user, timeLimitMs }));
+    return { exitCode: 0 };
+  },
+  cat: async (_args, context) => {
+    for await (const piece of context.request.stdin ?? []) await context.request.onOutput("stdout", piece);
+    return { exitCode: 0 };
+  },
+  /** `flood BYTES`: as fast as it is taken. */
+  flood: async ([bytes = "0"], { request, ended }) => {
+    const piece = new Uint8Array(64 * 1024).fill(0x61);
+    for (let left = Number(bytes); left > 0 && !ended.aborted; left -= piece.length) {
+      const waiting = request.onOutput("stdout", left >= piece.length ? piece : piece.subarray(0, left));
+      if (waiting !== undefined) await waiting;
+    }
+    return { exitCode: 0 };
+  },
+  /** Until it gets a signal, which ends it as it would a shell's child. */
+  sleep: async (_args, context) => {
+    await say(context, "stdout", "sleeping\n");
+    return await signalled(context);
+  },
+  /** As `sleep`, and says every signal instead of ending. */
+  stubborn: async (_args, context) => {
+    context.signals.addEventListener(
+      "signal",
+      (event) => void say(context, "stdout", `signal ${(event as CustomEvent<number>).detail}\n`),
+    );
+    await say(context, "stdout", "sleeping\n");
+    await aborted(context.ended);
+    return { exitCode: 137, signal: 9 };
+  },
+  timeout: () => Promise.resolve({ exitCode: 124, signal: 9, timedOut: true }),
+  oom: () => Promise.resolve({ exitCode: 137, signal: 9, outOfMemory: true }),
+  /** The VMM dies under it. */
+  crash: (_args, { lose }) => {
+    const why = new PyroError("vmm_failed", "the VMM ended on its own", {
+      evidence: { console: "line one\n\u001b[31mpanic\u001b[0m" },
+    });
+    lose(why);
+    return Promise.reject(why);
+  },
+};
+
+async function signalled({ signals, ended }: CommandContext): Promise<{ exitCode: number; signal: number }> {
+  return await new Promise((resolve) => {
+    signals.addEventListener("signal", (event) => {
+      const number = (event as CustomEvent<number>).detail;
+      resolve({ exitCode: 128 + number, signal: number });
+    });
+    ended.addEventListener("abort", () => resolve({ exitCode: 137, signal: 9 }));
+  });
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,20 @@
+/** A server's process as the real one is, with fake machines. What its machines do goes to `fake-history` in its state. */
+import { appendFileSync, closeSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { READY_FD } from "../../src/contract/wire.ts";
+import { hostPaths } from "../../src/host/paths.ts";
+import { startServer } from "../../src/server/server.ts";
+import { idleMs } from "../../src/server/idle-time.ts";
+import { fakeEnvironments } from "./fake-environments.ts";
+import { FakeMachines } from "./fake-machines.ts";
+
+const paths = hostPaths();
+const onHistory = (line: string): void => appendFileSync(join(paths.state, "fake-history"), `${line}\n`);
+const machines = new FakeMachines({ onHistory, ready: 1 });
+const server = await startServer({ paths, machines, environments: fakeEnvironments(), idleMs: idleMs(process.env) });
+onHistory(`server ${process.pid}`);
+process.on("SIGTERM", () => void server.stop());
+writeSync(READY_FD, `${JSON.stringify({ ready: true })}\n`);
+closeSync(READY_FD);
+await server.ended;
+process.exit(0);

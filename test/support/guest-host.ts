@@ -1,0 +1,63 @@
+/** What the tests with real guests share: the SDK against the suite's own directories, and looking for leftovers. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { hostPaths, machineRuntimeDirectory } from "../../src/host/paths.ts";
+import { Pyro } from "../../src/sdk/pyro.ts";
+
+export const paths = hostPaths();
+
+/** The CLI as users get it. */
+export const CLI = join(process.cwd(), "dist", "bin.js");
+
+/** A client of the built server. */
+export function client(): Pyro {
+  return new Pyro({ serverEntry: join(process.cwd(), "dist", "server", "main.js") });
+}
+
+/** Ids of the machines whose directories are there. */
+export function machineDirectories(): string[] {
+  const parent = machineRuntimeDirectory(paths, "");
+  return existsSync(parent) ? readdirSync(parent) : [];
+}
+
+/** Pids of VMMs that run in a machine's directory of this suite. */
+export function vmmPids(): number[] {
+  const parent = machineRuntimeDirectory(paths, "");
+  return readdirSync("/proc")
+    .filter((name) => /^[0-9]+$/.test(name))
+    .filter((pid) => {
+      try {
+        return (
+          readlinkSync(`/proc/${pid}/cwd`).startsWith(parent) &&
+          readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("qemu")
+        );
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** Waits until `condition` holds; there is no event for another process's end. @throws at the deadline */
+export async function until(condition: () => boolean, deadlineMs: number, what: string): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Runs the CLI to its end. */
+export function pyro(...args: string[]): { stdout: string; stderr: string; code: number } {
+  try {
+    const stdout = execFileSync(process.execPath, [CLI, ...args], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return { stdout, stderr: "", code: 0 };
+  } catch (failure) {
+    const { stdout, stderr, status } = failure as { stdout: string; stderr: string; status: number };
+    return { stdout, stderr, code: status };
+  }
+}

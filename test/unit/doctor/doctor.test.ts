@@ -1,0 +1,367 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { doctor, type DoctorCheck, type DoctorReport } from "../../../src/contract/host-operations.ts";
+import { runDoctor } from "../../../src/doctor/doctor.ts";
+import { hostFacts } from "../../../src/doctor/host-facts.ts";
+import { ARCH, DEBIAN, diagnose, type FakeHost, FEDORA, UBUNTU } from "./fake-host.ts";
+
+const APT = "sudo apt-get update && sudo apt-get install --yes --no-install-recommends";
+const NO_PERMISSION = {
+  exists: true,
+  readable: false,
+  writable: false,
+  identity: "1",
+  obstacle: { reason: "no permission on /dev/kvm: its group is kvm", fix: "sudo usermod -aG kvm $USER" },
+};
+
+interface Case {
+  readonly name: string;
+  readonly host: FakeHost;
+  readonly runs: boolean;
+  /** Checks that are not ok, in order. */
+  readonly faults: readonly string[];
+  readonly fixCommand: RegExp | null;
+  readonly accelerator?: "kvm" | "tcg" | null;
+}
+
+/** Hosts and what doctor says of them. */
+const HOSTS: readonly Case[] = [
+  { name: "Debian with everything", host: {}, runs: true, faults: [], fixCommand: null, accelerator: "kvm" },
+  {
+    name: "Debian with nothing installed",
+    host: { programs: "none", files: { "usr/share/keyrings/debian-archive-keyring.gpg": null } },
+    runs: false,
+    faults: ["qemu", "kvm", "mmdebstrap", "debian-keyring", "mksquashfs", "newuidmap"],
+    fixCommand: new RegExp(`^${APT} qemu-system-x86 mmdebstrap debian-archive-keyring squashfs-tools uidmap$`),
+    accelerator: null,
+  },
+  {
+    name: "Debian with nothing installed, as root without sudo",
+    host: { programs: "none", facts: { uid: 0 } },
+    runs: false,
+    faults: ["qemu", "kvm", "mmdebstrap", "mksquashfs"],
+    fixCommand:
+      /^apt-get update && apt-get install --yes --no-install-recommends qemu-system-x86 mmdebstrap squashfs-tools$/,
+    accelerator: null,
+  },
+  {
+    name: "Fedora with nothing installed",
+    host: { programs: "none", osRelease: FEDORA, packageManager: "dnf" },
+    runs: false,
+    faults: ["qemu", "kvm", "mmdebstrap", "mksquashfs", "newuidmap"],
+    fixCommand: /^sudo dnf install .*qemu-system-x86-core mmdebstrap squashfs-tools shadow-utils$/,
+    accelerator: null,
+  },
+  {
+    name: "Arch with nothing installed",
+    host: { programs: "none", osRelease: ARCH, packageManager: "pacman" },
+    runs: false,
+    faults: ["qemu", "kvm", "mmdebstrap", "mksquashfs", "newuidmap"],
+    fixCommand: /^sudo pacman --sync .*qemu-system-x86 mmdebstrap squashfs-tools shadow$/,
+    accelerator: null,
+  },
+  {
+    name: "a distribution nobody heard of, with apt-get",
+    host: { programs: "none", osRelease: "ID=hannah\n" },
+    runs: false,
+    faults: ["qemu", "kvm", "mmdebstrap", "mksquashfs", "newuidmap"],
+    fixCommand: /apt-get install/,
+    accelerator: null,
+  },
+  {
+    name: "Ubuntu 24.04 with AppArmor's rule and its own profile for mmdebstrap",
+    host: {
+      osRelease: UBUNTU,
+      files: { "proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n", "etc/apparmor.d/mmdebstrap": "" },
+    },
+    runs: true,
+    faults: ["apparmor_userns"],
+    fixCommand: null,
+  },
+  {
+    name: "Ubuntu with AppArmor's rule and no profile",
+    host: { osRelease: UBUNTU, files: { "proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n" } },
+    runs: false,
+    faults: ["apparmor_userns"],
+    fixCommand:
+      /tee \/etc\/apparmor\.d\/pyro-launch .*profile mmdebstrap "\/usr\/bin\/mmdebstrap" flags=\(unconfined\) \{ userns, \}.*apparmor_parser --replace/,
+  },
+  {
+    name: "no KVM, CPU without virtualisation",
+    host: { kvm: "missing", files: { "proc/cpuinfo": "cpu MHz : 2000\n" } },
+    runs: true,
+    faults: ["kvm"],
+    fixCommand: null,
+    accelerator: "tcg",
+  },
+  {
+    name: "no KVM, module not loaded",
+    host: { kvm: "missing" },
+    runs: true,
+    faults: ["kvm"],
+    fixCommand: /^sudo modprobe kvm_amd$/,
+    accelerator: "tcg",
+  },
+  {
+    name: "KVM without permission",
+    host: { facts: { kvmDevice: async () => await Promise.resolve(NO_PERMISSION) } },
+    runs: true,
+    faults: ["kvm"],
+    fixCommand: /^sudo usermod -aG kvm \$USER$/,
+    accelerator: "tcg",
+  },
+  {
+    name: "KVM that opens and hangs",
+    host: { kvm: "hangs" },
+    runs: true,
+    faults: ["kvm"],
+    fixCommand: null,
+    accelerator: "tcg",
+  },
+  {
+    name: "KVM that makes QEMU abort",
+    host: { kvm: "aborts" },
+    runs: true,
+    faults: ["kvm"],
+    fixCommand: null,
+    accelerator: "tcg",
+  },
+  {
+    name: "KVM asked for and not usable",
+    host: { kvm: "aborts", env: { PYRO_MACHINE: "qemu-kvm" } },
+    runs: false,
+    faults: ["kvm", "machine"],
+    fixCommand: null,
+    accelerator: null,
+  },
+  {
+    name: "emulation asked for",
+    host: { env: { PYRO_MACHINE: "qemu-tcg" } },
+    runs: true,
+    faults: [],
+    fixCommand: null,
+    accelerator: "tcg",
+  },
+  {
+    name: "an unknown PYRO_MACHINE",
+    host: { env: { PYRO_MACHINE: "vmware" } },
+    runs: false,
+    faults: ["machine"],
+    fixCommand: null,
+    accelerator: null,
+  },
+  {
+    name: "a QEMU that cannot even emulate",
+    host: { kvm: "missing", tcg: "aborts" },
+    runs: false,
+    faults: ["kvm", "machine"],
+    fixCommand: /modprobe/,
+    accelerator: null,
+  },
+  {
+    name: "QEMU too old",
+    host: { qemuVersion: "6.2.0" },
+    runs: false,
+    faults: ["qemu", "kvm"],
+    fixCommand: /qemu-system-x86$/,
+    accelerator: null,
+  },
+  {
+    name: "aarch64",
+    host: { facts: { arch: "arm64" } },
+    runs: false,
+    faults: ["platform"],
+    fixCommand: null,
+    accelerator: null,
+  },
+  {
+    name: "not Linux",
+    host: { facts: { platform: "darwin" } },
+    runs: false,
+    faults: ["platform"],
+    fixCommand: null,
+    accelerator: null,
+  },
+  {
+    name: "full disk",
+    host: { freeBytes: 0 },
+    runs: false,
+    faults: ["cache_dir", "state_dir", "runtime_dir"],
+    fixCommand: null,
+  },
+  {
+    name: "too little room for a pull",
+    host: { freeBytes: 500 * 1024 ** 2 },
+    runs: false,
+    faults: ["cache_dir"],
+    fixCommand: null,
+  },
+  {
+    name: "no subordinate ids, and another user's range in the usual place",
+    host: { files: { "etc/subuid": "else:100000:65536\n", "etc/subgid": null } },
+    runs: false,
+    faults: ["subordinate_ids"],
+    fixCommand: /^sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 you$/,
+  },
+  {
+    name: "user namespaces switched off, the Debian way",
+    host: { files: { "proc/sys/kernel/unprivileged_userns_clone": "0\n" } },
+    runs: false,
+    faults: ["user_namespaces"],
+    fixCommand: /kernel\.unprivileged_userns_clone = 1.*sysctl --load/,
+  },
+  {
+    name: "user namespaces limited to none",
+    host: { files: { "proc/sys/user/max_user_namespaces": "0\n" } },
+    runs: false,
+    faults: ["user_namespaces"],
+    fixCommand: /user\.max_user_namespaces/,
+  },
+  {
+    name: "a runtime directory too long for sockets",
+    host: { runtimeName: "r".repeat(90) },
+    runs: false,
+    faults: ["socket_path"],
+    fixCommand: null,
+  },
+  {
+    name: "no /proc, no /etc, no PATH",
+    host: { files: nothing(), env: { PATH: "" } },
+    runs: false,
+    faults: ["qemu", "cpu", "kvm", "mmdebstrap", "debian-keyring", "mksquashfs", "newuidmap", "subordinate_ids"],
+    fixCommand: /usermod/,
+    accelerator: null,
+  },
+  {
+    name: "a kernel of one's own that is not there",
+    host: { env: { PYRO_KERNEL: "/no/such/kernel" } },
+    runs: false,
+    faults: ["kernel"],
+    fixCommand: null,
+  },
+  {
+    name: "an agent of one's own that is not there",
+    host: { env: { PYRO_AGENT_PATH: "/no/such/agent" } },
+    runs: false,
+    faults: ["agent"],
+    fixCommand: null,
+  },
+  {
+    name: "little memory",
+    host: { files: { "proc/meminfo": "MemAvailable: 500000 kB\n" } },
+    runs: true,
+    faults: ["resources"],
+    fixCommand: null,
+  },
+];
+
+function nothing(): Record<string, null> {
+  const paths = [
+    "etc/os-release",
+    "etc/group",
+    "etc/subuid",
+    "etc/subgid",
+    "proc/cpuinfo",
+    "proc/meminfo",
+    "dev/kvm",
+    "dev/net/tun",
+  ];
+  const more = [
+    "proc/sys/net/ipv4/ip_forward",
+    "proc/sys/user/max_user_namespaces",
+    "usr/share/keyrings/debian-archive-keyring.gpg",
+  ];
+  return Object.fromEntries([...paths, ...more].map((path) => [path, null]));
+}
+
+const check = (report: DoctorReport, id: string): DoctorCheck => {
+  const found = report.checks.find((each) => each.id === id);
+  assert.ok(found, `no check ${id}`);
+  return found;
+};
+
+describe("doctor on a table of hosts", () => {
+  for (const { name, host, runs, faults, fixCommand, accelerator } of HOSTS) {
+    it(name, async () => {
+      const report = await diagnose(host);
+      doctor.output.parse(report);
+      assert.deepEqual(
+        report.checks.filter(({ ok }) => !ok).map(({ id }) => id),
+        faults,
+      );
+      assert.equal(report.runtime_ok, runs);
+      assert.equal(report.issues.length, faults.length);
+      if (fixCommand === null) assert.equal(report.fix_command, null);
+      else assert.match(report.fix_command ?? "", fixCommand);
+      if (accelerator !== undefined) assert.equal(report.machine?.accelerator ?? null, accelerator);
+      const identities = report.checks.map(({ id }) => id);
+      assert.deepEqual(identities, [...new Set(identities)], "a check's id stands for one check");
+    });
+  }
+});
+
+describe("doctor", () => {
+  it("finds a KVM that hangs within 2.5 s, and remembers it", async () => {
+    const begin = performance.now();
+    const first = await diagnose({ kvm: "hangs" });
+    const took = performance.now() - begin;
+    assert.ok(took < 2500, `${took} ms`);
+    assert.equal(first.kvm.usable, false);
+    assert.match(first.kvm.reason, /did not get through its loop within 1000 ms/);
+    const twiceBegin = performance.now();
+    await diagnose({ kvm: "hangs" }, 3);
+    assert.ok(performance.now() - twiceBegin < took + 1000, "only the first of three runs waits for the vCPU");
+  });
+
+  it("says which machine, why, and how well it isolates", async () => {
+    const { machine, capabilities } = await diagnose({});
+    assert.equal(machine?.vmm, "qemu");
+    assert.equal(machine?.vmm_version, "8.2.2");
+    assert.equal(machine?.isolation, "hardware");
+    assert.equal(machine?.execution_mode, "guest_serial");
+    assert.match(machine?.reason ?? "", /a vCPU ran through its loop/);
+    assert.deepEqual(capabilities, { vm_boot: true, guest_exec: true, guest_network: false });
+    assert.equal((await diagnose({ kvm: "missing" })).machine?.isolation, "emulated");
+  });
+
+  it("keeps a kernel of one's own apart from the environment's", async () => {
+    assert.deepEqual((await diagnose({})).kernel, { source: "environment", ok: true });
+    const own = await diagnose({ env: { PYRO_KERNEL: process.execPath } });
+    assert.deepEqual(own.kernel, { source: process.execPath, ok: true });
+    assert.equal(own.runtime_ok, true);
+  });
+
+  it("uses su where there is no sudo, and asks nobody as root", async () => {
+    const facts = hostFacts({ PATH: "/nonexistent" }, "/nonexistent");
+    const report = await runDoctor({
+      facts: {
+        ...facts,
+        uid: 1000,
+        readText: async (path) => await Promise.resolve(path === "etc/os-release" ? DEBIAN : undefined),
+      },
+    });
+    assert.match(check(report, "mmdebstrap").fix ?? "", /^su -c 'apt-get update && apt-get install/);
+  });
+
+  it("names the missing home directory instead of failing", async () => {
+    const facts = { ...hostFacts({}, "/nonexistent"), uid: 4_000_000 };
+    const report = await runDoctor({ facts });
+    doctor.output.parse(report);
+    assert.equal(report.runtime_ok, false);
+  });
+
+  it("reports a check that throws as a line", async () => {
+    const broken = async (): Promise<never> => await Promise.reject(new Error("broken"));
+    const report = await diagnose({ facts: { kvmDevice: broken, directory: broken, list: broken } });
+    doctor.output.parse(report);
+    assert.equal(report.runtime_ok, false);
+    assert.equal(report.machine, null);
+    for (const id of ["machine", "directories"]) assert.match(check(report, id).detail, /broken/);
+  });
+
+  it("works on this host, whatever it is", async () => {
+    const report = await runDoctor();
+    doctor.output.parse(report);
+    assert.equal(report.capabilities.guest_network, false);
+  });
+});

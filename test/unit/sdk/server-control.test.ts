@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { createServer as createNetServer } from "node:net";
+import { test } from "node:test";
+import { VERSION_HEADER } from "../../../src/contract/wire.ts";
+import { serverSocketPath } from "../../../src/host/paths.ts";
+import { serverEnvironment } from "../../../src/sdk/server-environment.ts";
+import { isOlder } from "../../../src/sdk/version-order.ts";
+import { FakeHost } from "../../support/fake-host.ts";
+
+/** A server of another version that is asked for nothing but its end. */
+async function otherVersion(host: FakeHost, version: string, { busy }: { busy: boolean }): Promise<{ server: Server; requests: string[] }> {
+  const requests: string[] = [];
+  mkdirSync(host.paths.runtime, { mode: 0o700 });
+  const server = createServer((request, response) => {
+    requests.push(request.url ?? "");
+    response.setHeader(VERSION_HEADER, version);
+    response.setHeader("content-type", "application/json");
+    if (request.url === "/rpc/server/status") return response.end(JSON.stringify({ json: { running: true, pid: 999_999_999 } }));
+    if (request.url !== "/rpc/server/stop") return response.writeHead(426).end("{}");
+    if (busy) {
+      const error = { code: "PYRO_ERROR", status: 500, defined: false, message: "busy", data: { code: "invalid_state", message: "the server is busy" } };
+      return response.writeHead(500).end(JSON.stringify({ json: error }));
+    }
+    response.once("close", () => {
+      server.close();
+      server.closeAllConnections();
+    });
+    return response.end(JSON.stringify({ json: { stopped: true, pid: 999_999_999 } }));
+  });
+  server.listen(serverSocketPath(host.paths));
+  await once(server, "listening");
+  return { server, requests };
+}
+
+test("an older idle server is replaced, and the call goes to the new one", async () => {
+  await using host = new FakeHost();
+  const { requests } = await otherVersion(host, "0.0.0-aaa", { busy: false });
+  using pyro = host.pyro();
+  assert.equal((await pyro.run({ environment: "debian:12", command: ["true"] })).exit_code, 0);
+  assert.deepEqual(requests, ["/rpc/run", "/rpc/server/status", "/rpc/server/stop"]);
+});
+
+test("an older busy server and a newer one are left alone", async () => {
+  for (const [version, busy] of [["0.0.0-aaa", true], ["99.0.0", false]] as const) {
+    await using host = new FakeHost();
+    const { server } = await otherVersion(host, version, { busy });
+    using pyro = host.pyro();
+    await assert.rejects(pyro.env.list(), { code: "protocol_mismatch", remedy: "pyro server stop --force" });
+    server.close();
+    server.closeAllConnections();
+    await once(server, "close");
+  }
+});
+
+test("a server that ends before it began is no reason to give up", async () => {
+  await using host = new FakeHost();
+  mkdirSync(host.paths.runtime, { mode: 0o700 });
+  let taken = 0;
+  // Takes the connection and dies, as a server does that goes idle at the same moment.
+  const dying = createNetServer((socket) => {
+    taken += 1;
+    dying.close();
+    socket.destroy();
+  });
+  dying.listen(serverSocketPath(host.paths));
+  await once(dying, "listening");
+  using pyro = host.pyro();
+  assert.equal((await pyro.run({ environment: "debian:12", command: ["true"] })).exit_code, 0);
+  assert.equal(taken, 1);
+});
+
+test("a server that ends after it began is an unknown outcome, and nothing is sent again", async () => {
+  await using host = new FakeHost();
+  mkdirSync(host.paths.runtime, { mode: 0o700 });
+  let requests = 0;
+  const dying = createServer((request, response) => {
+    requests += 1;
+    response.writeProcessing(() => void request.socket.destroy());
+  });
+  dying.listen(serverSocketPath(host.paths));
+  await once(dying, "listening");
+  using pyro = host.pyro();
+  await assert.rejects(pyro.run({ environment: "debian:12", command: ["true"] }), { code: "server_unavailable" });
+  assert.equal(requests, 1);
+  dying.close();
+  await once(dying, "close");
+});
+
+test("of its starter's environment a server gets what is on the list", () => {
+  const paths = { cache: "/c", state: "/s", runtime: "/r", config: "/f" };
+  const env = { PATH: "/bin", LC_ALL: "C", PYRO_KERNEL: "/k", https_proxy: "p", SSL_CERT_FILE: "/x", XDG_RUNTIME_DIR: "/y", TOKEN: "t", LD_PRELOAD: "/evil.so", NODE_OPTIONS: "--require /evil" };
+  assert.deepEqual(Object.keys(serverEnvironment(env, paths)).toSorted(), [
+    "LC_ALL", "PATH", "PYRO_CACHE_DIR", "PYRO_CONFIG_DIR", "PYRO_KERNEL", "PYRO_RUNTIME_DIR", "PYRO_STATE_DIR", "SSL_CERT_FILE", "XDG_RUNTIME_DIR", "https_proxy",
+  ]);
+});
+
+test("versions are ordered as semver says", () => {
+  const ordered = ["0.0.0-source", "0.1.0-alpha.2", "0.1.0-alpha.10", "0.1.0", "0.2.0", "0.10.0", "1.0.0"];
+  for (const [index, version] of ordered.entries()) {
+    assert.equal(isOlder(version, version), false);
+    for (const later of ordered.slice(index + 1)) {
+      assert.ok(isOlder(version, later), `${version} < ${later}`);
+      assert.equal(isOlder(later, version), false);
+    }
+  }
+});
