@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { hostPaths } from "../src/host/paths.ts";
 import type { Machine } from "../src/sdk/machine.ts";
-import { Pyro } from "../src/sdk/pyro.ts";
 import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { type Figure, measured, type Measurement, paired, printTable, timed } from "./figures.ts";
@@ -42,7 +42,9 @@ const STDOUT: Figure = {
 };
 
 const paths = hostPaths();
-const pyro = new Pyro({ serverEntry: join(process.cwd(), "dist", "server.js") });
+/** As users get it, of the same version as the built server. */
+const { Pyro } = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof import("../src/index.ts");
+const pyro = new Pyro();
 
 /** Milliseconds of a whole program, which must succeed. */
 function programMs(args: readonly string[]): number {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyro_agent::boot::cmdline::{self, ChannelKind};
@@ -35,35 +35,29 @@ fn run() -> Result<(), Box<dyn Error>> {
     pyro_agent::boot::limits::prepare()?;
     let devices = DeviceEvents::listen()?;
     modules::load_all(Path::new("/modules"))?;
-    let ports = match parameters.channel {
-        ChannelKind::Serial => [open_port(&devices, "pyro.control")?, open_port(&devices, "pyro.bulk")?],
-    };
     let kernel = Arc::new(KernelFiles::open()?);
+    let ports = match parameters.channel {
+        ChannelKind::Serial => [find_port(&devices, "pyro.control")?, find_port(&devices, "pyro.bulk")?],
+    };
     let guest = BootedGuest::new(parameters.rootfs_type, devices, Arc::clone(&kernel));
     let service = AgentService::new(Box::new(guest), Registry::new(Box::new(ControlGroups::mount()?), kernel));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "start the runtime")?;
     runtime.block_on(async {
         let [control, bulk] = ports;
-        let serving = async { tokio::try_join!(serve_port(&control, &service), serve_port(&bulk, &service)) };
         tokio::select! {
-            ended = serving => ended.map(|_| ()),
+            ended = serve_port(&control, &service) => ended,
+            ended = serve_port(&bulk, &service) => ended,
             ended = reaper::run() => ended,
         }
     })?;
     Ok(())
 }
 
-fn open_port(devices: &DeviceEvents, name: &str) -> Result<SerialPort, SystemError> {
-    let path = devices.wait_for(&format!("serial port {name}"), || port_by_name(name))?;
-    SerialPort::open(&path)
+fn find_port(devices: &DeviceEvents, name: &str) -> Result<PathBuf, SystemError> {
+    devices.wait_for(&format!("serial port {name}"), || port_by_name(name))
 }
 
-/// Serves one host after the other.
-async fn serve_port(port: &SerialPort, service: &AgentService) -> Result<(), SystemError> {
-    loop {
-        let stream = port.accept().await.doing(|| "wait for the host")?;
-        if let Err(error) = serve_stream(stream, service).await {
-            console::log(format_args!("channel: {error}"));
-        }
-    }
+/// Serves one host after the other; the port's stream goes on from each to the next.
+async fn serve_port(path: &Path, service: &AgentService) -> Result<(), SystemError> {
+    serve_stream(SerialPort::open(path)?, service).await.doing(|| format!("serve {}", path.display()))
 }

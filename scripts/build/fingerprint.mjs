@@ -10,7 +10,7 @@ import { CACHE, ROOT } from "../project.mjs";
  */
 export async function onChange(name, { inputs, outputs }, make) {
   const stamp = join(CACHE, "build", `${name}.sha256`);
-  const now = hashOf(inputs);
+  const now = contentHash(inputs);
   const fresh = outputs.every((path) => existsSync(path)) && existsSync(stamp) && readFileSync(stamp, "utf8") === now;
   if (fresh) return "up to date";
   await make();
@@ -19,7 +19,8 @@ export async function onChange(name, { inputs, outputs }, make) {
   return "built";
 }
 
-function hashOf(inputs) {
+/** SHA-256 of all files under `inputs` and their names, and of the Node that works on them. */
+export function contentHash(inputs) {
   const hash = createHash("sha256").update(process.version);
   for (const path of inputs.flatMap((input) => filesUnder(input))) {
     hash
@@ -31,7 +32,7 @@ function hashOf(inputs) {
 }
 
 /** Every file under `path` in one fixed order; the path itself when it is a file, nothing when it is not there. */
-export function filesUnder(path) {
+function filesUnder(path) {
   const absolute = join(ROOT, path);
   if (!existsSync(absolute)) return [];
   if (!statSync(absolute).isDirectory()) return [path];

@@ -5,7 +5,7 @@ import type { CommandDescription } from "./description.ts";
  * What `describeCommands()` gives, as JSON, put in by the build (scripts/build/bundles.mjs): a call need not load and
  * build all schemas to read its flags, which is half of what the CLI would cost. Absent when the sources run unbundled.
  */
-declare const __PYRO_COMMANDS__: string | undefined;
+declare const PYRO_BUILD_COMMANDS: string | undefined;
 
 /** Every command: the operations, then the few that are none. */
 export async function commandTable(): Promise<readonly CommandDescription[]> {
@@ -13,7 +13,7 @@ export async function commandTable(): Promise<readonly CommandDescription[]> {
 }
 
 async function operationCommands(): Promise<readonly CommandDescription[]> {
-  if (typeof __PYRO_COMMANDS__ === "string") return JSON.parse(__PYRO_COMMANDS__) as CommandDescription[];
+  if (typeof PYRO_BUILD_COMMANDS === "string") return JSON.parse(PYRO_BUILD_COMMANDS) as CommandDescription[];
   const { describeCommands } = await import("./description.ts");
   return describeCommands();
 }

@@ -29,7 +29,11 @@ export function parseWords(table: readonly CommandDescription[], words: Words, v
   let call: ParsedCall | undefined;
   const root = makeRoot(version, (piece) => (text += piece));
   for (const description of table) {
-    addCommand(root, description, (parsed, positionals) => (call = callOf(description, { flags: parsed, positionals, rest: words.rest })));
+    addCommand(
+      root,
+      description,
+      (parsed, positionals) => (call = callOf(description, { flags: parsed, positionals, rest: words.rest })),
+    );
   }
   try {
     root.parse(words.own.length === 0 ? ["--help"] : [...words.own], { from: "user" });
@@ -56,7 +60,11 @@ function makeRoot(version: string, write: (text: string) => void): Command {
   return root;
 }
 
-function addCommand(root: Command, description: CommandDescription, action: (flags: Record<string, unknown>, positionals: string[]) => void): void {
+function addCommand(
+  root: Command,
+  description: CommandDescription,
+  action: (flags: Record<string, unknown>, positionals: string[]) => void,
+): void {
   let parent = root;
   for (const word of description.path.slice(0, -1)) {
     parent = root.commands.find((each) => each.name() === word) ?? addGroup(root, word);
@@ -64,8 +72,10 @@ function addCommand(root: Command, description: CommandDescription, action: (fla
   const command = parent.command(description.path.at(-1) ?? "");
   command.description(description.summary).allowExcessArguments(false);
   command.usage(usageOf(description));
-  for (const { field, required, description: help } of description.positionals) command.argument(required ? `<${field}>` : `[${field}]`, help);
-  for (const field of [...description.flags, ...(EXTRA_FLAGS[description.name] ?? [])]) command.addOption(optionOf(field));
+  for (const { field, required, description: help } of description.positionals)
+    command.argument(required ? `<${field}>` : `[${field}]`, help);
+  for (const field of [...description.flags, ...(EXTRA_FLAGS[description.name] ?? [])])
+    command.addOption(optionOf(field));
   command.option("--json", "print the result as JSON, and nothing else on standard output");
   command.option("-q, --quiet", "print no progress and no summary");
   command.addHelpText("after", `\nExamples:\n${description.examples.map((example) => `  $ ${example}`).join("\n")}`);
@@ -77,14 +87,21 @@ function addGroup(root: Command, name: string): Command {
 }
 
 function usageOf({ positionals, rest }: CommandDescription): string {
-  return ["[options]", ...positionals.map(({ field }) => `<${field}>`), ...(rest === undefined ? [] : [`-- <${rest.field}...>`])].join(" ");
+  return [
+    "[options]",
+    ...positionals.map(({ field }) => `<${field}>`),
+    ...(rest === undefined ? [] : [`-- <${rest.field}...>`]),
+  ].join(" ");
 }
 
 function optionOf(field: FieldDescription): Option {
   const { flag, short, kind, choices, description, defaultValue, list } = field;
   const names = short === undefined ? flag : `-${short}, ${flag}`;
   const placeholder = kind === "boolean" ? "" : ` <${choices?.join("|") ?? (kind === "string" ? "value" : "number")}>`;
-  const help = kind === "boolean" || defaultValue === undefined || Array.isArray(defaultValue) ? description : `${description} (default: ${String(defaultValue)})`;
+  const help =
+    kind === "boolean" || defaultValue === undefined || Array.isArray(defaultValue)
+      ? description
+      : `${description} (default: ${JSON.stringify(defaultValue)})`;
   const option = new Option(`${names}${placeholder}`, help);
   if (kind === "boolean") return option;
   return option.argParser((text: string, before: unknown) => {
@@ -93,7 +110,10 @@ function optionOf(field: FieldDescription): Option {
   });
 }
 
-function callOf(description: CommandDescription, typed: { flags: Record<string, unknown>; positionals: string[]; rest: readonly string[] | undefined }): ParsedCall {
+function callOf(
+  description: CommandDescription,
+  typed: { flags: Record<string, unknown>; positionals: string[]; rest: readonly string[] | undefined },
+): ParsedCall {
   const input: Record<string, unknown> = {};
   const flagValue = ({ flag }: FieldDescription): unknown => typed.flags[camelCase(flag)];
   for (const field of description.flags) {
@@ -108,21 +128,34 @@ function callOf(description: CommandDescription, typed: { flags: Record<string, 
   else if (typed.rest !== undefined && typed.rest.length > 0) {
     throw new PyroError("invalid_argument", `pyro ${description.path.join(" ")} takes nothing after \`--\``);
   }
-  const extras = Object.fromEntries((EXTRA_FLAGS[description.name] ?? []).map((field) => [field.field, flagValue(field)]));
-  return { name: description.name, input, extras, json: typed.flags["json"] === true, quiet: typed.flags["quiet"] === true };
+  const extras = Object.fromEntries(
+    (EXTRA_FLAGS[description.name] ?? []).map((field) => [field.field, flagValue(field)]),
+  );
+  return {
+    name: description.name,
+    input,
+    extras,
+    json: typed.flags["json"] === true,
+    quiet: typed.flags["quiet"] === true,
+  };
 }
 
 function restOf(description: CommandDescription, rest: readonly string[] | undefined): readonly string[] {
   if (rest !== undefined && rest.length > 0 && rest[0] !== "") return rest;
-  throw new PyroError("invalid_argument", "no command was given", { remedy: `write it after \`--\`: ${description.examples[0] ?? ""}` });
+  throw new PyroError("invalid_argument", "no command was given", {
+    remedy: `write it after \`--\`: ${description.examples[0] ?? ""}`,
+  });
 }
 
-const camelCase = (flag: string): string => flag.slice(2).replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+const camelCase = (flag: string): string =>
+  flag.slice(2).replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 
 function verbMissing(table: readonly CommandDescription[], own: readonly string[]): PyroError {
   const noun = own.find((word) => !word.startsWith("-")) ?? "";
   const verbs = table.filter(({ path }) => path[0] === noun).map(({ path }) => path[1] ?? "");
-  return new PyroError("invalid_argument", `pyro ${noun} needs a command: ${verbs.join(", ")}`, { remedy: `pyro ${noun} --help` });
+  return new PyroError("invalid_argument", `pyro ${noun} needs a command: ${verbs.join(", ")}`, {
+    remedy: `pyro ${noun} --help`,
+  });
 }
 
 /** commander's words in our form: no "error:", and its suggestion as the remedy. */

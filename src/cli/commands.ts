@@ -35,7 +35,10 @@ const flag = (field: string, description: string): FieldDescription => ({
 
 /** Flags that are the command line's own and not part of an operation. */
 export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> = {
-  doctor: [flag("fix", "run the command that mends what is missing, after asking"), flag("yes", "with --fix: do not ask")],
+  doctor: [
+    flag("fix", "run the command that mends what is missing, after asking"),
+    flag("yes", "with --fix: do not ask"),
+  ],
 };
 
 const SHELLS = ["bash", "zsh", "fish"];
@@ -64,7 +67,10 @@ export const EXTRA_COMMANDS = [
     name: "completion",
     path: ["completion"],
     summary: "Print the completion script of a shell",
-    examples: ["pyro completion bash > ~/.local/share/bash-completion/completions/pyro", "source <(pyro completion zsh)"],
+    examples: [
+      "pyro completion bash > ~/.local/share/bash-completion/completions/pyro",
+      "source <(pyro completion zsh)",
+    ],
     positionals: [{ ...flag("shell", SHELLS.join(", ")), kind: "string", required: true, choices: SHELLS }],
     rest: undefined,
     flags: [],

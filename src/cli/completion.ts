@@ -13,7 +13,9 @@ export function completionScript(shellName: string): void {
 
 /** Answers a shell that asks what may come next. */
 export async function complete(table: readonly CommandDescription[], words: readonly string[]): Promise<number> {
-  const wantsEnvironment = table.some(({ path, positionals }) => path.every((word, index) => words[index] === word) && positionals.length > 0);
+  const wantsEnvironment = table.some(
+    ({ path, positionals }) => path.every((word, index) => words[index] === word) && positionals.length > 0,
+  );
   const environments = wantsEnvironment ? await environmentNames() : [];
   for (const { path, summary, positionals, flags } of table) {
     const command = shell.command(path.join(" "), summary);

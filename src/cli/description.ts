@@ -38,7 +38,9 @@ export interface CommandDescription {
 
 /** Every operation that is on the command line. */
 export function describeCommands(): CommandDescription[] {
-  return flatten(operations).flatMap((operation) => (operation.cli === null ? [] : [describe(operation, operation.cli)]));
+  return flatten(operations).flatMap((operation) =>
+    operation.cli === null ? [] : [describe(operation, operation.cli)],
+  );
 }
 
 interface OperationTree {
@@ -57,7 +59,12 @@ function describe(operation: Operation, cli: CliShape): CommandDescription {
   const schema = z.toJSONSchema(operation.input, { io: "input" }) as ObjectSchema;
   const fields = Object.entries(schema.properties)
     .filter(([field]) => operation.plumbing?.includes(field) !== true)
-    .map(([field, property]) => describeField(field, property, { required: schema.required?.includes(field) === true, short: cli.short?.[field] }));
+    .map(([field, property]) =>
+      describeField(field, property, {
+        required: schema.required?.includes(field) === true,
+        short: cli.short?.[field],
+      }),
+    );
   const positionals = (cli.positionals ?? []).flatMap((name) => fields.filter(({ field }) => field === name));
   return {
     name: operation.name,
@@ -88,7 +95,11 @@ interface ObjectSchema {
   readonly required?: readonly string[];
 }
 
-function describeField(field: string, property: PropertySchema, { required, short }: { required: boolean; short: string | undefined }): FieldDescription {
+function describeField(
+  field: string,
+  property: PropertySchema,
+  { required, short }: { required: boolean; short: string | undefined },
+): FieldDescription {
   const value = property.items ?? property;
   return {
     field,

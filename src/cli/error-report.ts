@@ -1,5 +1,5 @@
 /** Failures as the user sees them. */
-import { PyroError } from "../contract/error.ts";
+import type { PyroError } from "../contract/error.ts";
 import { toJson } from "./json.ts";
 import { printable } from "./printable.ts";
 
@@ -12,7 +12,8 @@ export function errorLines(error: PyroError): string {
   const lines = [`[error] ${printable(message)}`];
   if (cause !== undefined && cause !== "") lines.push(`  cause: ${printable(cause)}`);
   if (remedy !== undefined) lines.push(`  try: ${printable(remedy)}`);
-  for (const [name, value] of Object.entries(evidence ?? {})) lines.push(...evidenceLines(printable(name), String(value)));
+  for (const [name, value] of Object.entries(evidence ?? {}))
+    lines.push(...evidenceLines(printable(name), String(value)));
   if (process.env["PYRO_DEBUG"] === "1") lines.push(stackOf(error));
   return `${lines.join("\n")}\n`;
 }
@@ -24,11 +25,17 @@ export function errorJson(error: PyroError): string {
 
 /** A value of one line beside its name; of a longer one the last lines, which say most. */
 function evidenceLines(name: string, value: string): string[] {
-  const lines = value.trimEnd().split("\n").map((line) => printable(line.trimEnd()).slice(0, EVIDENCE_LINE_CHARS_MAX));
+  const lines = value
+    .trimEnd()
+    .split("\n")
+    .map((line) => printable(line.trimEnd()).slice(0, EVIDENCE_LINE_CHARS_MAX));
   if (lines.length === 1) return [`  ${name}: ${lines[0] ?? ""}`];
   const shown = lines.slice(-EVIDENCE_LINES_MAX);
   const left = lines.length - shown.length;
-  return [`  ${name}:${left > 0 ? ` (last ${shown.length} of ${lines.length} lines)` : ""}`, ...shown.map((line) => `    ${line}`)];
+  return [
+    `  ${name}:${left > 0 ? ` (last ${shown.length} of ${lines.length} lines)` : ""}`,
+    ...shown.map((line) => `    ${line}`),
+  ];
 }
 
 function stackOf(error: PyroError): string {

@@ -54,7 +54,15 @@ async function perform(call: ParsedCall, interruption: Interruption, frontEnds: 
   if (command === undefined) throw new PyroError("internal", `the command ${call.name} is in the table and not here`);
   const output = makeOutput({ quiet: call.quiet || call.json });
   using pyro = new Pyro();
-  return await command({ pyro, input: call.input, json: call.json, extras: call.extras, output, interruption, frontEnds });
+  return await command({
+    pyro,
+    input: call.input,
+    json: call.json,
+    extras: call.extras,
+    output,
+    interruption,
+    frontEnds,
+  });
 }
 
 /** Settles when both streams have passed on what was written to them, or cannot. */

@@ -14,6 +14,6 @@ export function makeOutput({ quiet }: { quiet: boolean }): Output {
   return {
     result: (text) => void process.stdout.write(text),
     note: (line) => void (quiet || process.stderr.write(`${line}\n`)),
-    interactive: !quiet && process.stderr.isTTY === true && process.env["TERM"] !== "dumb" && process.env["CI"] === undefined,
+    interactive: !quiet && process.stderr.isTTY && process.env["TERM"] !== "dumb" && process.env["CI"] === undefined,
   };
 }

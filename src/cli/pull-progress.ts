@@ -42,7 +42,7 @@ function barReporter(): PullReporter {
     report: (progress) => {
       if (progress.phase !== phase) end();
       phase = progress.phase;
-      const width = Math.max(20, (process.stderr.columns ?? 80) - 1);
+      const width = Math.max(20, (process.stderr.columns || 80) - 1);
       process.stderr.write(`${CLEAR_LINE}${barOf(progress).slice(0, width)}`);
       if (progress.phase === "ready") end();
     },

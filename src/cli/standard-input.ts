@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 export function standardInput(): Readable | undefined {
   try {
     // A terminal belongs to the person in front of it, and to their Ctrl-C.
-    if (process.stdin.isTTY === true) return undefined;
+    if (process.stdin.isTTY) return undefined;
     if (fstatSync(0).isCharacterDevice() && readlinkSync("/proc/self/fd/0") === "/dev/null") return undefined;
     return process.stdin;
   } catch {

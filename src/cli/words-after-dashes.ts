@@ -4,7 +4,10 @@ import type { Command } from "../contract/run.ts";
 const SHELL_CHARACTERS = /[\s|&;<>()$`\\"'*?[\]#~{}!]/;
 
 /** Splits the command line at its first `--`: pyro's own words, and those of the guest's command. */
-export function splitAtDashes(words: readonly string[]): { own: readonly string[]; rest: readonly string[] | undefined } {
+export function splitAtDashes(words: readonly string[]): {
+  own: readonly string[];
+  rest: readonly string[] | undefined;
+} {
   const at = words.indexOf("--");
   return at === -1 ? { own: words, rest: undefined } : { own: words.slice(0, at), rest: words.slice(at + 1) };
 }

@@ -4,10 +4,14 @@ import type { Readable } from "node:stream";
 import { PyroError } from "../contract/error.ts";
 import { type ProgramGroup, startGroup } from "../host/process-group.ts";
 import { sha256OfFile } from "./hash.ts";
+import { ownRootDirectory } from "./squashfs-root.ts";
 
 /** Name of the file system as mount(2) knows it, and the image's file name extension. */
 export const ROOTFS_FORMAT = "squashfs";
 export type RootfsFormat = typeof ROOTFS_FORMAT;
+
+/** Newest time in an image, 2026-01-01: what the build writes itself gets it, files of packages keep their own. */
+export const SOURCE_DATE_EPOCH = 1_767_225_600;
 
 const DEADLINE_MS = 30 * 60 * 1000;
 
@@ -28,16 +32,13 @@ export async function buildRootfsImage(
   target: string,
   options: { signal: AbortSignal; onBytes: (bytes: number) => void },
 ): Promise<RootfsImage> {
-  const args = [
-    "-quiet",
-    "-no-progress",
-    "-exit-on-error",
-    ...["-comp", "lz4"],
-    // sqfstar skips the tar's own entry of the root directory and would give it our user.
-    ...["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-root-time", "0", "-mkfs-time", "0"],
-    target,
-  ];
-  const group = startGroup("sqfstar", args, { deadlineMs: DEADLINE_MS, signal: options.signal, stdio: ["pipe", "ignore", "pipe"] });
+  const args = ["-quiet", "-no-progress", "-exit-on-error", ...["-comp", "lz4"], "-noI", ...["-root-mode", "0755"], target];
+  const group = startGroup("sqfstar", args, {
+    deadlineMs: DEADLINE_MS,
+    signal: options.signal,
+    stdio: ["pipe", "ignore", "pipe"],
+    env: { ...process.env, SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH) },
+  });
   let errors = "";
   group.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     errors = (errors + text).slice(-8192);
@@ -45,6 +46,7 @@ export async function buildRootfsImage(
   feed(tar, group, options.onBytes);
   const outcome = await group.ended;
   if (outcome.code !== 0) throw imageFailure(errors, outcome.code);
+  await ownRootDirectory(target);
   return { path: target, format: ROOTFS_FORMAT, bytes: (await stat(target)).size, sha256: await sha256OfFile(target, options.signal) };
 }
 

@@ -68,7 +68,8 @@ const CODES: Partial<Record<Code, ErrorCode>> = {
   [Code.ResourceExhausted]: "resource_exhausted",
   [Code.DeadlineExceeded]: "guest_unreachable",
   [Code.Unavailable]: "guest_unreachable",
-  [Code.Canceled]: "cancelled",
+  // Who cancels a call of its own knows; otherwise it is what HTTP/2 calls a connection that has gone.
+  [Code.Canceled]: "guest_unreachable",
   [Code.Aborted]: "guest_unreachable",
 };
 

@@ -38,7 +38,6 @@ export function hostPaths(env: NodeJS.ProcessEnv = process.env): HostPaths {
 export const environmentsDirectory = (paths: HostPaths): string => join(paths.cache, "environments");
 export const kernelsDirectory = (paths: HostPaths): string => join(paths.cache, "kernels");
 export const templatesDirectory = (paths: HostPaths): string => join(paths.cache, "templates");
-export const machinesDirectory = (paths: HostPaths): string => join(paths.state, "machines");
 export const serverLogPath = (paths: HostPaths): string => join(paths.state, "server.log");
 export const serverSocketPath = (paths: HostPaths): string => join(paths.runtime, "server.sock");
 export const serverLockPath = (paths: HostPaths): string => join(paths.runtime, "server.lock");

@@ -39,22 +39,6 @@ export async function runProgram(file: string, args: readonly string[], options:
   return { ...outcome, stdout: stdout(), stderr: stderr() };
 }
 
-/** As `runProgram`, and throws `code` with the program's last words when it did not exit with 0. */
-export async function runProgramChecked(file: string, args: readonly string[], options: RunOptions): Promise<Ended> {
-  const result = await runProgram(file, args, options);
-  if (result.code !== 0) {
-    throw new PyroError("internal", `${file} failed`, {
-      cause: result.stderr.trim().split("\n").at(-1) ?? "",
-      evidence: {
-        command: [file, ...args].join(" "),
-        exit: result.code ?? String(result.signal),
-        stderr: result.stderr.slice(-4096),
-      },
-    });
-  }
-  return result;
-}
-
 /** Starts a program; `dependency_missing` arrives through its "error" event, typed by `ended`. */
 export function startProgram(
   file: string,

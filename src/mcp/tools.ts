@@ -13,7 +13,10 @@ import { progressMessage } from "./progress-message.ts";
 export function makeMcpServer(pyro: Pyro): McpServer {
   const server = new McpServer(
     { name: "pyro", version: VERSION },
-    { instructions: "Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says." },
+    {
+      instructions:
+        "Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says.",
+    },
   );
   for (const operation of flatten(operations)) {
     if (operation.mcp !== null) addTool(server, operation, methodOf(pyro, operation.name));
@@ -60,7 +63,11 @@ function addTool(server: McpServer, operation: Operation, method: Method): void 
       description: operation.summary,
       inputSchema: checkedByUs(input),
       outputSchema: operation.output,
-      annotations: { readOnlyHint: hints?.readOnly ?? false, destructiveHint: hints?.destructive ?? false, openWorldHint: false },
+      annotations: {
+        readOnlyHint: hints?.readOnly ?? false,
+        destructiveHint: hints?.destructive ?? false,
+        openWorldHint: false,
+      },
     },
     async (typed, context) => {
       const { signal, _meta: meta, notify } = context.mcpReq;
@@ -74,7 +81,10 @@ function addTool(server: McpServer, operation: Operation, method: Method): void 
       };
       try {
         const result = await method(parsed(input, typed), { signal, onEvent });
-        return { content: [{ type: "text" as const, text: JSON.stringify(result) }], structuredContent: result as Record<string, unknown> };
+        return {
+          content: [{ type: "text" as const, text: JSON.stringify(result) }],
+          structuredContent: result as Record<string, unknown>,
+        };
       } catch (failure) {
         const text = JSON.stringify({ error: PyroError.from(failure).toJSON(), ok: false });
         return { content: [{ type: "text" as const, text }], isError: true };
@@ -97,6 +107,8 @@ function checkedByUs(schema: z.ZodObject): z.ZodObject {
 function parsed(schema: z.ZodObject, typed: unknown): unknown {
   const outcome = schema.safeParse(typed ?? {});
   if (outcome.success) return typed ?? {};
-  const texts = outcome.error.issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));
+  const texts = outcome.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
   throw new PyroError("invalid_argument", texts.join("; "));
 }

@@ -12,8 +12,9 @@ import { NotDone } from "./not-done.ts";
 export interface CommandIo {
   /** Standard input; absent: none. Read only as far as the command takes it. */
   readonly stdin?: Readable | undefined;
-  /** Takes standard output as it comes; it is not ended. With it or `stderr`, the result holds no output. */
+  /** Takes standard output as it comes; it is not ended. With it or `stderr` the result holds no output. */
   readonly stdout?: Writable | undefined;
+  /** As `stdout`. Of the two, what has no stream is dropped. */
   readonly stderr?: Writable | undefined;
   /** Given a function that sends a Linux signal to the command, as soon as there is a command to send it to. */
   readonly onSignalable?: ((send: (signal: number) => Promise<boolean>) => void) | undefined;
@@ -32,9 +33,14 @@ export function plumbing(io: CommandIo): { stream_id: string; stdin: boolean; ou
  * Opens the output of command `id` and writes it to the caller's streams, no faster than they take it. Settles when all
  * of it has been taken.
  */
-export async function pumpOutput(connection: Connection, id: string, { io, signal }: { io: CommandIo; signal: AbortSignal }): Promise<void> {
+export async function pumpOutput(
+  connection: Connection,
+  id: string,
+  { io, signal }: { io: CommandIo; signal: AbortSignal },
+): Promise<void> {
   const response = await connection.send({ method: "GET", path: streamOutputPath(id), signal });
-  if (response.statusCode !== 200) throw new PyroError("internal", `the server refused the output stream: status ${response.statusCode ?? 0}`);
+  if (response.statusCode !== 200)
+    throw new PyroError("internal", `the server refused the output stream: status ${response.statusCode ?? 0}`);
   const frames = new FrameReader();
   const sinks: Record<OutputStream, Writable | undefined> = { stdout: io.stdout, stderr: io.stderr };
   for await (const piece of response as AsyncIterable<Buffer>) {
@@ -48,7 +54,11 @@ export async function pumpOutput(connection: Connection, id: string, { io, signa
 }
 
 /** Sends the caller's input to command `id` until it ends, or the command does not want more. */
-export async function pumpInput(connection: Connection, id: string, { stdin, signal }: { stdin: Readable; signal: AbortSignal }): Promise<void> {
+export async function pumpInput(
+  connection: Connection,
+  id: string,
+  { stdin, signal }: { stdin: Readable; signal: AbortSignal },
+): Promise<void> {
   try {
     const response = await connection.send({ method: "PUT", path: streamStdinPath(id), body: stdin, signal });
     response.resume();

@@ -6,7 +6,7 @@ import { cancelled, type Connection } from "./connection.ts";
 import { NotDone } from "./not-done.ts";
 import type { Rpc } from "./rpc.ts";
 
-export type CommandOptions = CallOptions<never> & CommandIo;
+export type CommandOptions = CallOptions & CommandIo;
 
 /** Calls a command operation. All bytes of output have been taken by the caller's streams when it settles. */
 export async function callCommand(
@@ -22,20 +22,31 @@ export async function callCommand(
   if (options.signal?.aborted === true) abort();
   options.signal?.addEventListener("abort", abort, { once: true });
   call.signal.addEventListener("abort", () => streams.abort(call.signal.reason), { once: true });
-  const output = fields.output === "stream" ? pumpOutput(connection, id, { io: options, signal: streams.signal }) : Promise.resolve();
+  const output =
+    fields.output === "stream"
+      ? pumpOutput(connection, id, { io: options, signal: streams.signal })
+      : Promise.resolve();
   output.catch((failure: unknown) => {
     // A server that did nothing says so to the call as well, and better.
     if (!(failure instanceof NotDone)) call.abort(failure);
   });
   const onAccepted = (): void => {
     const { stdin, onSignalable } = options;
-    if (stdin !== undefined) void pumpInput(connection, id, { stdin, signal: streams.signal }).catch((failure: unknown) => call.abort(failure));
+    if (stdin !== undefined)
+      void pumpInput(connection, id, { stdin, signal: streams.signal }).catch((failure: unknown) =>
+        call.abort(failure),
+      );
     onSignalable?.(async (signal) => await sendSignal(rpc, { stream_id: id, signal }));
   };
-  const onUnreadable = (cause: Error): void => call.abort(new PyroError("invalid_argument", "standard input cannot be read", { cause }));
+  const onUnreadable = (cause: Error): void =>
+    call.abort(new PyroError("invalid_argument", "standard input cannot be read", { cause }));
   options.stdin?.once("error", onUnreadable);
   try {
-    const result = await rpc.call(path, { ...input, ...fields }, { signal: call.signal, onEvent: options.onEvent, onAccepted });
+    const result = await rpc.call(
+      path,
+      { ...input, ...fields },
+      { signal: call.signal, onEvent: options.onEvent, onAccepted },
+    );
     await output;
     return result;
   } finally {

@@ -1,10 +1,18 @@
 /** HTTP requests to the server's socket, and what can be known of them when they fail. */
-import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as httpRequest,
+  type RequestOptions,
+} from "node:http";
+import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { PyroError } from "../contract/error.ts";
 import { VERSION } from "../contract/version.ts";
 import { VERSION_HEADER, VERSION_MISMATCH_STATUS } from "../contract/wire.ts";
 import { isErrno } from "../host/files.ts";
+import { checkPrivateDirectory } from "../host/private-directory.ts";
 import { NotDone } from "./not-done.ts";
 
 /** How long a connection is kept for the next call. It keeps neither this process nor the server alive. */
@@ -23,6 +31,7 @@ export interface SocketRequest {
 export class Connection {
   readonly socketPath: string;
   readonly #agent = new Agent({ keepAlive: true, timeout: KEPT_CONNECTION_MS });
+  #checked = false;
 
   constructor(socketPath: string) {
     this.socketPath = socketPath;
@@ -34,6 +43,7 @@ export class Connection {
    */
   async send(options: SocketRequest): Promise<IncomingMessage> {
     if (options.signal?.aborted === true) throw cancelled(options.signal);
+    this.#checkDirectory();
     const head: RequestOptions & { servername: string } = {
       socketPath: this.socketPath,
       agent: this.#agent,
@@ -53,6 +63,12 @@ export class Connection {
     return await responseTo(request, options);
   }
 
+  /** Whoever can put a socket there would get the commands and their input. */
+  #checkDirectory(): void {
+    if (!this.#checked) checkPrivateDirectory(dirname(this.socketPath), "PYRO_RUNTIME_DIR");
+    this.#checked = true;
+  }
+
   /** Ends all connections, idle or not. */
   close(): void {
     this.#agent.destroy();
@@ -61,14 +77,20 @@ export class Connection {
 
 /** What a failure after the server had begun means. */
 export function outcomeUnknown(cause: unknown): PyroError {
-  return new PyroError("server_unavailable", "the pyro server ended before it answered; how far the call had come is unknown", {
-    cause,
-    remedy: "look at what was done before you run it again; its log may say why: `pyro server status` names it",
-  });
+  return new PyroError(
+    "server_unavailable",
+    "the pyro server ended before it answered; how far the call had come is unknown",
+    {
+      cause,
+      remedy: "look at what was done before you run it again; its log may say why: `pyro server status` names it",
+    },
+  );
 }
 
 export function cancelled(signal: AbortSignal): PyroError {
-  return PyroError.is(signal.reason) ? signal.reason : new PyroError("cancelled", "the call was cancelled", { cause: signal.reason });
+  return PyroError.is(signal.reason)
+    ? signal.reason
+    : new PyroError("cancelled", "the call was cancelled", { cause: signal.reason });
 }
 
 function sendBody(request: ClientRequest, body: string | Readable | undefined): void {

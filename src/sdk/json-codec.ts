@@ -9,10 +9,20 @@ import { type StandardLinkCodec, StandardRPCJsonSerializer, toHttpPath } from "@
 import { ErrorEvent, type StandardLazyResponse, type StandardRequest } from "@orpc/standard-server";
 import { RPC_PREFIX } from "../contract/wire.ts";
 
-export class JsonCodec implements StandardLinkCodec<Record<never, never>> {
+/** What a call tells its link beside its input. */
+export interface LinkContext {
+  /** The server has begun. */
+  readonly onAccepted?: (() => void) | undefined;
+}
+
+export class JsonCodec implements StandardLinkCodec<LinkContext> {
   readonly #serializer = new StandardRPCJsonSerializer();
 
-  encode(path: readonly string[], input: unknown, { signal }: { signal?: AbortSignal | undefined }): Promise<StandardRequest> {
+  encode(
+    path: readonly string[],
+    input: unknown,
+    { signal }: { signal?: AbortSignal | undefined },
+  ): Promise<StandardRequest> {
     const [json, meta] = this.#serializer.serialize(input);
     const url = new URL(`http://pyro${RPC_PREFIX}${toHttpPath(path)}`);
     return Promise.resolve({ url, method: "POST", headers: {}, body: { json, meta }, signal });
@@ -20,7 +30,8 @@ export class JsonCodec implements StandardLinkCodec<Record<never, never>> {
 
   async decode(response: StandardLazyResponse): Promise<unknown> {
     const body = await response.body();
-    if (!isORPCErrorStatus(response.status)) return isIterator(body) ? this.#decodeEvents(body) : this.#decodeValue(body);
+    if (!isORPCErrorStatus(response.status))
+      return isIterator(body) ? this.#decodeEvents(body) : this.#decodeValue(body);
     const error = isEnvelope(body) ? this.#decodeValue(body) : undefined;
     if (isORPCErrorJson(error)) throw createORPCErrorFromJson(error);
     throw new ORPCError("MALFORMED_ORPC_ERROR_RESPONSE", { status: response.status, data: { body } });
@@ -39,7 +50,7 @@ export class JsonCodec implements StandardLinkCodec<Record<never, never>> {
   #decodeValue(data: unknown): unknown {
     if (data === undefined) return undefined;
     if (!isEnvelope(data)) throw new TypeError("not a value of the RPC protocol");
-    return this.#serializer.deserialize(data.json as never, (data.meta ?? []) as never);
+    return this.#serializer.deserialize(data.json, (data.meta ?? []) as never);
   }
 }
 

@@ -49,7 +49,10 @@ export class Machine {
   async exec(command: Command, options: ExecOptions = {}): Promise<ExecResult> {
     if (this.#lost !== undefined) throw this.#lost;
     const { signal, onEvent, stdin, stdout, stderr, onSignalable, ...input } = options;
-    return await this.#link.exec({ ...input, command, vm_id: this.id }, { signal, onEvent, stdin, stdout, stderr, onSignalable });
+    return await this.#link.exec(
+      { ...input, command, vm_id: this.id },
+      { signal, onEvent, stdin, stdout, stderr, onSignalable },
+    );
   }
 
   /** Ends the machine; settles when every trace of it is gone. Safe to call twice. */

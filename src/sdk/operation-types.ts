@@ -20,14 +20,23 @@ export type OutputOf<O extends Operation> = z.output<O["output"]>;
 export type EventOf<O extends Operation> = O["events"] extends z.ZodType ? z.output<O["events"]> : never;
 
 /** Commands also take and give bytes. */
-type OptionsOf<O extends Operation> = CallOptions<EventOf<O>> & (O["input"] extends z.ZodObject<{ stream_id: z.ZodType }> ? CommandIo : unknown);
+type OptionsOf<O extends Operation> = CallOptions<EventOf<O>> &
+  (O["input"] extends z.ZodObject<{ stream_id: z.ZodType }> ? CommandIo : unknown);
+
+/** Fields without which an operation cannot be called. */
+type RequiredFields<Input> = { [Field in keyof Input]-?: undefined extends Input[Field] ? never : Field }[keyof Input];
+
+/** An operation without fields has an input type that allows any field of type never. */
+type NeedsNothing<Input> = string extends keyof Input ? true : [RequiredFields<Input>] extends [never] ? true : false;
 
 export type Method<O extends Operation> =
-  Record<never, never> extends InputOf<O>
+  NeedsNothing<InputOf<O>> extends true
     ? (input?: InputOf<O>, options?: OptionsOf<O>) => Promise<OutputOf<O>>
     : (input: InputOf<O>, options?: OptionsOf<O>) => Promise<OutputOf<O>>;
 
-type MethodTree<Tree> = { readonly [Key in keyof Tree]: Tree[Key] extends Operation ? Method<Tree[Key]> : MethodTree<Tree[Key]> };
+type MethodTree<Tree> = {
+  readonly [Key in keyof Tree]: Tree[Key] extends Operation ? Method<Tree[Key]> : MethodTree<Tree[Key]>;
+};
 
 /** Every operation that a front end shows. Machines that a caller holds have a handle of their own, `Machine`. */
 export type Methods = MethodTree<Omit<Operations, "machine" | "exec">>;

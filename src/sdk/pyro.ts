@@ -62,12 +62,15 @@ export class Pyro implements Methods {
   /** Runs one command in a machine of its own. */
   readonly run: Methods["run"] = async (input, options = {}) => {
     const parts = { rpc: this.#rpc, connection: this.#connection };
-    const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options as CommandOptions);
+    const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options);
     return (await this.#control.withServer(call)) as RunResult;
   };
 
   /** Starts a machine that is yours until you close it, or this process ends. */
-  async machine(input: InputOf<Operations["machine"]["open"]>, options: CallOptions<MachineEvents> = {}): Promise<Machine> {
+  async machine(
+    input: InputOf<Operations["machine"]["open"]>,
+    options: CallOptions<MachineEvents> = {},
+  ): Promise<Machine> {
     return await this.#control.withServer(async () => await this.#open(input, options));
   }
 
@@ -100,8 +103,11 @@ export class Pyro implements Methods {
         if (event.type !== "ready") return onEvent?.(event);
         resolve(
           new Machine(event, {
-            exec: async (execInput, options) => await this.#exec(execInput, options as CommandOptions),
-            close: async (id) => await this.#control.withSameServer(async () => await this.#rpc.call(["machine", "close"], { vm_id: id }, {})),
+            exec: async (execInput, options) => await this.#exec(execInput, options),
+            close: async (id) =>
+              await this.#control.withSameServer(
+                async () => await this.#rpc.call(["machine", "close"], { vm_id: id }, {}),
+              ),
             held,
           }),
         );

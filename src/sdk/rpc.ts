@@ -6,16 +6,12 @@ import { toStandardBody } from "@orpc/standard-server-node";
 import { PyroError, type SerializedError } from "../contract/error.ts";
 import { REQUEST_BYTES_MAX, WIRE_ERROR_CODE } from "../contract/wire.ts";
 import { cancelled, type Connection, outcomeUnknown } from "./connection.ts";
-import { isIterator, JsonCodec } from "./json-codec.ts";
+import { isIterator, JsonCodec, type LinkContext } from "./json-codec.ts";
 import { NotDone } from "./not-done.ts";
 
 export interface RpcOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: never) => void) | undefined;
-  readonly onAccepted?: (() => void) | undefined;
-}
-
-interface LinkContext {
   readonly onAccepted?: (() => void) | undefined;
 }
 
@@ -25,14 +21,24 @@ export class Rpc {
 
   constructor(connection: Connection) {
     const link = {
-      call: async (request: StandardRequest, { signal, context }: { signal?: AbortSignal | undefined; context: LinkContext }) => {
+      call: async (
+        request: StandardRequest,
+        { signal, context }: { signal?: AbortSignal | undefined; context: LinkContext },
+      ) => {
         const body = JSON.stringify(request.body);
         if (Buffer.byteLength(body) > REQUEST_BYTES_MAX) {
           throw new PyroError("invalid_argument", `a request has at most ${REQUEST_BYTES_MAX} bytes`);
         }
         const path = request.url.pathname;
         const headers = { "content-type": "application/json" };
-        const response = await connection.send({ method: "POST", path, headers, body, signal, onAccepted: context.onAccepted });
+        const response = await connection.send({
+          method: "POST",
+          path,
+          headers,
+          body,
+          signal,
+          onAccepted: context.onAccepted,
+        });
         return {
           status: response.statusCode ?? 500,
           headers: response.headers,
@@ -49,7 +55,10 @@ export class Rpc {
    */
   async call(path: readonly string[], input: unknown, options: RpcOptions): Promise<unknown> {
     try {
-      const output = await this.#link.call(path, input, { context: { onAccepted: options.onAccepted }, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+      const output = await this.#link.call(path, input, {
+        context: { onAccepted: options.onAccepted },
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
       return isIterator(output) ? await drain(output, options.onEvent) : output;
     } catch (failure) {
       throw fromWire(failure, options.signal);
@@ -73,7 +82,10 @@ function fromWire(failure: unknown, signal: AbortSignal | undefined): Error {
     if (failure.code === WIRE_ERROR_CODE) return PyroError.deserialize(failure.data as SerializedError);
     const refusal: unknown = (failure.data as { body?: { error?: unknown } } | undefined)?.body?.error;
     if (isSerialized(refusal)) return PyroError.deserialize(refusal);
-    return new PyroError("protocol_mismatch", `the server answered in a way that is not known here: ${failure.message}`);
+    return new PyroError(
+      "protocol_mismatch",
+      `the server answered in a way that is not known here: ${failure.message}`,
+    );
   }
   return signal?.aborted === true ? cancelled(signal) : outcomeUnknown(failure);
 }

@@ -53,10 +53,14 @@ export class ServerControl {
       return await work();
     } catch (failure) {
       if (!(failure instanceof NotDone)) throw failure;
-      throw new PyroError("server_unavailable", "the pyro server that had this machine is gone, and the machine with it", {
-        cause: failure.cause,
-        remedy: "open a new machine",
-      });
+      throw new PyroError(
+        "server_unavailable",
+        "the pyro server that had this machine is gone, and the machine with it",
+        {
+          cause: failure.cause,
+          remedy: "open a new machine",
+        },
+      );
     }
   }
 
@@ -99,10 +103,14 @@ export class ServerControl {
 
   async #replace(serverVersion: string | undefined): Promise<void> {
     const mismatch = (cause?: unknown): PyroError =>
-      new PyroError("protocol_mismatch", `the pyro server has version ${serverVersion ?? "unknown"}, this is ${VERSION}`, {
-        cause,
-        remedy: "pyro server stop --force",
-      });
+      new PyroError(
+        "protocol_mismatch",
+        `the pyro server has version ${serverVersion ?? "unknown"}, this is ${VERSION}`,
+        {
+          cause,
+          remedy: "pyro server stop --force",
+        },
+      );
     if (serverVersion !== undefined && !isOlder(serverVersion, VERSION)) throw mismatch();
     try {
       await this.stop();
@@ -114,9 +122,13 @@ export class ServerControl {
   async #gone(identity: ProcessIdentity): Promise<void> {
     for (let waitedMs = 0; isAlive(identity); waitedMs += PROCESS_LOOK_MS) {
       if (waitedMs > STOP_DEADLINE_MS) {
-        throw new PyroError("deadline_exceeded", `the server (pid ${identity.pid}) did not end within ${STOP_DEADLINE_MS} ms`, {
-          remedy: `look into ${serverLogPath(this.#program.paths)}`,
-        });
+        throw new PyroError(
+          "deadline_exceeded",
+          `the server (pid ${identity.pid}) did not end within ${STOP_DEADLINE_MS} ms`,
+          {
+            remedy: `look into ${serverLogPath(this.#program.paths)}`,
+          },
+        );
       }
       await sleep(PROCESS_LOOK_MS);
     }

@@ -19,7 +19,9 @@ const PREFIXES = ["LC_", "XDG_", "PYRO_"];
 
 /** The allowed variables of `env`, with the places of state pinned to `paths`. */
 export function serverEnvironment(env: NodeJS.ProcessEnv, paths: HostPaths): NodeJS.ProcessEnv {
-  const allowed = Object.entries(env).filter(([name]) => NAMES.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix)));
+  const allowed = Object.entries(env).filter(
+    ([name]) => NAMES.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix)),
+  );
   return {
     ...Object.fromEntries(allowed),
     PYRO_CACHE_DIR: paths.cache,

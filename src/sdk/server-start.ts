@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { PyroError, type SerializedError } from "../contract/error.ts";
 import { READY_FD } from "../contract/wire.ts";
 import { packageFile } from "../host/package-files.ts";
-import { type HostPaths, makePrivateDirectory, serverLockPath, serverLogPath, serverSocketPath } from "../host/paths.ts";
+import { type HostPaths, serverLockPath, serverLogPath, serverSocketPath } from "../host/paths.ts";
+import { claimPrivateDirectory } from "../host/private-directory.ts";
 import { startFailure, startProgram } from "../host/process.ts";
 import { Tail } from "../host/tail.ts";
 import { serverEnvironment } from "./server-environment.ts";
@@ -33,7 +34,9 @@ export function serverEntry(): string {
     const found = [join(directory, "server.js"), join(directory, "server", "main.js")].find((path) => existsSync(path));
     if (found !== undefined) return found;
   }
-  throw new PyroError("dependency_missing", "the server's program is not beside this one", { remedy: "install pyro again" });
+  throw new PyroError("dependency_missing", "the server's program is not beside this one", {
+    remedy: "install pyro again",
+  });
 }
 
 /**
@@ -42,8 +45,8 @@ export function serverEntry(): string {
  */
 export async function startServer(program: ServerProgram): Promise<"ready" | "busy"> {
   const { paths } = program;
-  makePrivateDirectory(paths.runtime);
-  makePrivateDirectory(paths.state);
+  claimPrivateDirectory(paths.runtime, "PYRO_RUNTIME_DIR");
+  claimPrivateDirectory(paths.state, "PYRO_STATE_DIR");
   const launcher = packageFile("launcher", program.env).path;
   const child = startProgram(launcher, launcherArguments(program), {
     env: serverEnvironment(program.env, paths),
@@ -83,7 +86,7 @@ function launcherArguments({ paths, entry }: ServerProgram): string[] {
   const options = [
     ["--lock", serverLockPath(paths)],
     ["--new-session"],
-    ["--no-new-privileges"],
+    // Not --no-new-privileges: without root an environment is built with newuidmap(1), which is setuid. VMMs get it.
     ["--rlimit", "core=0"],
     ["--umask", "077"],
     ["--stdout", log],
@@ -93,7 +96,10 @@ function launcherArguments({ paths, entry }: ServerProgram): string[] {
   return [...options.flat(), "--", process.execPath, entry];
 }
 
-async function startOutcome(child: ChildProcess, { launcher, paths }: { launcher: string; paths: HostPaths }): Promise<"ready" | "busy"> {
+async function startOutcome(
+  child: ChildProcess,
+  { launcher, paths }: { launcher: string; paths: HostPaths },
+): Promise<"ready" | "busy"> {
   const words = new Tail(EVIDENCE_BYTES_MAX);
   child.stderr?.on("data", (piece: Buffer) => words.push(piece));
   let timer: NodeJS.Timeout | undefined;
@@ -116,7 +122,9 @@ async function startOutcome(child: ChildProcess, { launcher, paths }: { launcher
         if (code === LOCK_BUSY_STATUS) resolve("busy");
         else fail("the pyro server ended while it started", { exit: code ?? String(signal), stderr: words.text() });
       });
-      readyWord(child, (failure) => (failure === undefined ? resolve("ready") : reject(PyroError.deserialize(failure))));
+      readyWord(child, (failure) =>
+        failure === undefined ? resolve("ready") : reject(PyroError.deserialize(failure)),
+      );
     });
   } finally {
     clearTimeout(timer);

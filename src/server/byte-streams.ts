@@ -52,7 +52,10 @@ class Joint {
       }
     })();
     return await withDeadline(arrival, this.#deadlineMs, () => {
-      return new PyroError("deadline_exceeded", `the client did not open its byte stream within ${this.#deadlineMs} ms`);
+      return new PyroError(
+        "deadline_exceeded",
+        `the client did not open its byte stream within ${this.#deadlineMs} ms`,
+      );
     });
   }
 }
@@ -93,7 +96,9 @@ export class ByteStreams {
   async claim(id: string, { withOutput }: { withOutput: boolean }): Promise<CommandStreams> {
     const joint = this.#joint(id);
     if (joint === undefined || joint.claimed) {
-      throw new PyroError("invalid_argument", "this stream id was used before", { remedy: "choose a new random one for every command" });
+      throw new PyroError("invalid_argument", "this stream id was used before", {
+        remedy: "choose a new random one for every command",
+      });
     }
     joint.claimed = true;
     try {

@@ -1,9 +1,6 @@
 /** A command as the user gave it, in the forms in which it is run and shown. */
 import type { Command } from "../contract/run.ts";
 
-/** Debian's default for root (login.defs, ENV_SUPATH). */
-const GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /** Words that a shell takes as they are. */
 const PLAIN_WORD = /^[A-Za-z0-9_/:=.,@%+-]+$/;
 
@@ -17,13 +14,12 @@ export function displayed(command: Command): string {
   return typeof command === "string" ? command : command.map(quoted).join(" ");
 }
 
-/** The whole environment of a command: the guest's own, then the caller's on top. */
-export function environmentOf(variables: readonly string[], user: string): Record<string, string> {
-  const environment: Record<string, string> = {
-    PATH: GUEST_PATH,
-    LANG: "C.UTF-8",
-    HOME: user === "root" || user === "0" ? "/root" : `/home/${user}`,
-  };
+/**
+ * The variables of a command: what the caller says, on top of an encoding. The rest (PATH, HOME, USER, SHELL) the guest
+ * agent fills in, which knows the user.
+ */
+export function environmentOf(variables: readonly string[]): Record<string, string> {
+  const environment: Record<string, string> = { LANG: "C.UTF-8" };
   for (const variable of variables) {
     const at = variable.indexOf("=");
     environment[variable.slice(0, at)] = variable.slice(at + 1);

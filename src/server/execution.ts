@@ -30,18 +30,22 @@ export interface ExecutionParts {
 }
 
 /** Runs the command to its end. Its time limit is the guest's to keep; that the guest still lives is the link's. */
-export function execute(input: ExecInput, { context, machine, streams, signal }: ExecutionParts): { exec: Exec; result: Promise<ExecResult> } {
+export function execute(
+  input: ExecInput,
+  { context, machine, streams, signal }: ExecutionParts,
+): { exec: Exec; result: Promise<ExecResult> } {
   const capture = new Capture();
   const user = input.user ?? GUEST_USER;
   signal.throwIfAborted();
   const exec = machine.exec({
     argv: argvOf(input.command),
-    env: environmentOf(input.env, user),
+    env: environmentOf(input.env),
     cwd: input.cwd ?? GUEST_CWD,
     user,
     timeLimitMs: Math.ceil(input.timeout_seconds * 1000),
     stdin: input.stdin ? streams?.stdin : undefined,
-    onOutput: input.output === "stream" && streams !== undefined ? streams.write : (stream, data) => capture.add(stream, data),
+    onOutput:
+      input.output === "stream" && streams !== undefined ? streams.write : (stream, data) => capture.add(stream, data),
   });
   const forget = input.stream_id === undefined ? undefined : context.executions.add(input.stream_id, exec);
   const result = unlessAborted(exec.outcome, signal)
@@ -50,7 +54,11 @@ export function execute(input: ExecInput, { context, machine, streams, signal }:
   return { exec, result };
 }
 
-function resultOf(input: ExecInput, machine: OpenMachine, { outcome, capture }: { outcome: ExecOutcome; capture: Capture }): ExecResult {
+function resultOf(
+  input: ExecInput,
+  machine: OpenMachine,
+  { outcome, capture }: { outcome: ExecOutcome; capture: Capture },
+): ExecResult {
   return {
     vm_id: machine.id,
     environment: machine.environment,

@@ -4,7 +4,13 @@ import type { AnyRouter } from "@orpc/server";
 import { RPCHandler } from "@orpc/server/node";
 import { PyroError, type SerializedError } from "../contract/error.ts";
 import { VERSION } from "../contract/version.ts";
-import { REQUEST_BYTES_MAX, RPC_PREFIX, VERSION_HEADER, VERSION_MISMATCH_STATUS, VERSIONLESS_PATHS } from "../contract/wire.ts";
+import {
+  REQUEST_BYTES_MAX,
+  RPC_PREFIX,
+  VERSION_HEADER,
+  VERSION_MISMATCH_STATUS,
+  VERSIONLESS_PATHS,
+} from "../contract/wire.ts";
 import type { ByteStreams } from "./byte-streams.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { log } from "./log.ts";
@@ -42,7 +48,13 @@ export function createHttpServer(parts: HttpParts): Server {
   });
   const server = createServer(
     // Byte streams last as long as their command: no limit on a request as a whole, but on its head and on RPC bodies.
-    { highWaterMark: CONNECTION_BUFFER_BYTES, requestTimeout: 0, headersTimeout: HEADERS_DEADLINE_MS, keepAliveTimeout: 0, noDelay: true },
+    {
+      highWaterMark: CONNECTION_BUFFER_BYTES,
+      requestTimeout: 0,
+      headersTimeout: HEADERS_DEADLINE_MS,
+      keepAliveTimeout: 0,
+      noDelay: true,
+    },
     (request, response) => {
       answer(request, response, { ...parts, rpc }).catch((failure: unknown) => {
         log("request", { failure: PyroError.from(failure).message });
@@ -54,7 +66,11 @@ export function createHttpServer(parts: HttpParts): Server {
   return server;
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, parts: HttpParts & { rpc: RPCHandler<RpcContext> }): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  parts: HttpParts & { rpc: RPCHandler<RpcContext> },
+): Promise<void> {
   // Without a word: for the client this server is gone, and the next one takes the request.
   if (parts.lifecycle.stopping) return void request.socket.destroy();
   const path = request.url ?? "/";
@@ -62,15 +78,24 @@ async function answer(request: IncomingMessage, response: ServerResponse, parts:
   response.sendDate = false;
   if (request.headers[VERSION_HEADER] !== VERSION && !VERSIONLESS_PATHS.has(path)) {
     const theirs = String(request.headers[VERSION_HEADER] ?? "none");
-    return refuse(response, VERSION_MISMATCH_STATUS, new PyroError("protocol_mismatch", `this server has version ${VERSION}, the client ${theirs}`));
+    return refuse(
+      response,
+      VERSION_MISMATCH_STATUS,
+      new PyroError("protocol_mismatch", `this server has version ${VERSION}, the client ${theirs}`),
+    );
   }
   const stream = STREAM_PATH.exec(path);
-  if (stream !== null) return joinStream(request, response, { streams: parts.streams, id: stream[1] ?? "", kind: stream[2] ?? "" });
+  if (stream !== null)
+    return joinStream(request, response, { streams: parts.streams, id: stream[1] ?? "", kind: stream[2] ?? "" });
   if (request.method === "POST" && path.startsWith(`${RPC_PREFIX}/`)) return await answerCall(request, response, parts);
   return refuse(response, 404, new PyroError("not_found", "there is nothing at this path"));
 }
 
-function joinStream(request: IncomingMessage, response: ServerResponse, { streams, id, kind }: { streams: ByteStreams; id: string; kind: string }): void {
+function joinStream(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { streams, id, kind }: { streams: ByteStreams; id: string; kind: string },
+): void {
   const known = new PyroError("invalid_argument", "this byte stream is already open, or its command has ended");
   if (kind === "output" && request.method === "GET") {
     if (!streams.attachOutput(id, response)) refuse(response, 409, known);
@@ -82,8 +107,15 @@ function joinStream(request: IncomingMessage, response: ServerResponse, { stream
   } else refuse(response, 405, new PyroError("invalid_argument", "this byte stream goes the other way"));
 }
 
-async function answerCall(request: IncomingMessage, response: ServerResponse, { rpc, lifecycle }: HttpParts & { rpc: RPCHandler<RpcContext> }): Promise<void> {
-  const operation = (request.url ?? "").slice(RPC_PREFIX.length + 1).replaceAll("/", ".").slice(0, 64);
+async function answerCall(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { rpc, lifecycle }: HttpParts & { rpc: RPCHandler<RpcContext> },
+): Promise<void> {
+  const operation = (request.url ?? "")
+    .slice(RPC_PREFIX.length + 1)
+    .replaceAll("/", ".")
+    .slice(0, 64);
   const start = performance.now();
   const controller = new AbortController();
   const ended = new Promise<void>((resolve) => response.once("close", resolve));
@@ -101,7 +133,10 @@ async function answerCall(request: IncomingMessage, response: ServerResponse, { 
   const settled = (failure: PyroError | undefined): void => {
     log("call", { operation, ms: Math.round(performance.now() - start), outcome: failure?.code ?? "ok" });
   };
-  const { matched } = await rpc.handle(request, response, { prefix: RPC_PREFIX, context: { signal: controller.signal, ended, abort, settled } });
+  const { matched } = await rpc.handle(request, response, {
+    prefix: RPC_PREFIX,
+    context: { signal: controller.signal, ended, abort, settled },
+  });
   if (!matched) refuse(response, 404, new PyroError("not_found", "there is no such operation"));
 }
 
@@ -113,7 +148,8 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   try {
     for await (const piece of request as AsyncIterable<Buffer>) {
       bytes += piece.length;
-      if (bytes > REQUEST_BYTES_MAX) return new PyroError("invalid_argument", `a request has at most ${REQUEST_BYTES_MAX} bytes`);
+      if (bytes > REQUEST_BYTES_MAX)
+        return new PyroError("invalid_argument", `a request has at most ${REQUEST_BYTES_MAX} bytes`);
       pieces.push(piece);
     }
     return JSON.parse(Buffer.concat(pieces).toString("utf8")) as unknown;

@@ -5,7 +5,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { PyroError } from "../contract/error.ts";
 import { READY_FD } from "../contract/wire.ts";
-import { hostPaths, makePrivateDirectory } from "../host/paths.ts";
+import { hostPaths } from "../host/paths.ts";
 import { hostMachineSources } from "../machine/host-sources.ts";
 import { createMachines } from "../machine/machines.ts";
 import { hostEnvironments } from "./host-environments.ts";
@@ -16,16 +16,21 @@ import { type RunningServer, startServer } from "./server.ts";
 async function serve(): Promise<RunningServer> {
   const env = process.env;
   const paths = hostPaths(env);
-  makePrivateDirectory(paths.state);
   startLog(paths);
   log("start", { pid: process.pid });
-  const machines = await createMachines(hostMachineSources({ paths, env, onNotice: (notice) => log("notice", { notice }) }));
+  const machines = await createMachines(
+    hostMachineSources({ paths, env, onNotice: (notice) => log("notice", { notice }) }),
+  );
   return await startServer({ paths, machines, environments: hostEnvironments(paths), idleMs: idleMs(env) });
 }
 
 function sayReady(word: object): void {
-  writeSync(READY_FD, `${JSON.stringify(word)}\n`);
-  closeSync(READY_FD);
+  try {
+    writeSync(READY_FD, `${JSON.stringify(word)}\n`);
+    closeSync(READY_FD);
+  } catch {
+    // Our starter is gone; others may be waiting for the socket.
+  }
 }
 
 // A client's terminal that closes is no reason to end: machines of other clients live here.

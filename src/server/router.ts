@@ -18,7 +18,10 @@ export interface RpcContext {
 }
 
 /** A handler as the router calls it: the table gives each its own types, the loop cannot. */
-type AnyHandler = (input: unknown, call: { signal: AbortSignal; ended: Promise<void>; emit: (event: unknown) => void }) => Promise<unknown>;
+type AnyHandler = (
+  input: unknown,
+  call: { signal: AbortSignal; ended: Promise<void>; emit: (event: unknown) => void },
+) => Promise<unknown>;
 
 /** The router of every operation that runs in the server. */
 export function makeRouter(handlers: Handlers): AnyRouter {
@@ -60,7 +63,8 @@ function procedure({ input, output, events }: Operation, handler: AnyHandler): A
     });
   }
   return builder.output(eventIterator(events, output)).handler(({ input: value, context }) => {
-    const work = (emit: (event: unknown) => void): Promise<unknown> => observed(context, () => handler(value, { ...context, emit }));
+    const work = (emit: (event: unknown) => void): Promise<unknown> =>
+      observed(context, () => handler(value, { ...context, emit }));
     return eventsOf(work, () => context.abort(new PyroError("cancelled", "the client went away"))) as AsyncGenerator<
       z.input<typeof events>,
       z.input<typeof output>,

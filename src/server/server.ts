@@ -1,7 +1,7 @@
 /** The server as a whole: parts, start and end. */
 import { once } from "node:events";
 import type { HostPaths } from "../host/paths.ts";
-import { makePrivateDirectory } from "../host/paths.ts";
+import { claimPrivateDirectory } from "../host/private-directory.ts";
 import type { Machines } from "../machine/machine.ts";
 import { ByteStreams } from "./byte-streams.ts";
 import type { Environments, ServerContext } from "./context.ts";
@@ -11,7 +11,7 @@ import { Lifecycle } from "./lifecycle.ts";
 import { log } from "./log.ts";
 import { makeHandlers } from "./operations/handlers.ts";
 import { makeRouter } from "./router.ts";
-import { claimRuntimeDirectory, listenOnSocket, removeSocket } from "./socket.ts";
+import { listenOnSocket, removeSocket } from "./socket.ts";
 
 export interface ServerOptions {
   readonly paths: HostPaths;
@@ -30,8 +30,8 @@ export interface RunningServer {
 
 /** Starts the server on its socket. The caller holds the server lock of `paths`. */
 export async function startServer({ paths, machines, environments, idleMs }: ServerOptions): Promise<RunningServer> {
-  claimRuntimeDirectory(paths);
-  makePrivateDirectory(paths.state);
+  claimPrivateDirectory(paths.runtime, "PYRO_RUNTIME_DIR");
+  claimPrivateDirectory(paths.state, "PYRO_STATE_DIR");
   const lifecycle = new Lifecycle(machines, idleMs);
   const streams = new ByteStreams();
   const context: ServerContext = {

@@ -24,7 +24,9 @@ interface Issue {
 
 function invalidInput(data: unknown): PyroError {
   const issues = hasIssues(data) ? data.issues : [];
-  const texts = issues.map(({ path, message }) => (path === undefined || path.length === 0 ? message : `${path.join(".")}: ${message}`));
+  const texts = issues.map(({ path, message }) =>
+    path === undefined || path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
   return new PyroError("invalid_argument", texts.length === 0 ? "the request is not valid" : texts.join("; "));
 }
 

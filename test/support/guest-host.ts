@@ -2,17 +2,20 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { hostPaths, machineRuntimeDirectory } from "../../src/host/paths.ts";
-import { Pyro } from "../../src/sdk/pyro.ts";
+import type { Pyro } from "../../src/sdk/pyro.ts";
 
 export const paths = hostPaths();
 
 /** The CLI as users get it. */
 export const CLI = join(process.cwd(), "dist", "bin.js");
 
-/** A client of the built server. */
+/** The SDK as users get it: the built one, whose version is that of the built server. */
+const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof import("../../src/index.ts");
+
 export function client(): Pyro {
-  return new Pyro({ serverEntry: join(process.cwd(), "dist", "server", "main.js") });
+  return new built.Pyro();
 }
 
 /** Ids of the machines whose directories are there. */

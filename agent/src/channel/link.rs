@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::HostStream;
 use super::frames::FrameBoundaries;
 use crate::greeting::{Event, Greeting, HOST_MARK, HTTP2_PREFACE};
 
@@ -20,7 +21,7 @@ pub(super) struct Link<S> {
     ended: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+impl<S: HostStream> Link<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, ahead: BytesMut::new(), ended: false }
     }
@@ -71,7 +72,23 @@ pub(super) struct Http2Phase<'a, S> {
     over: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http2Phase<'_, S> {
+impl<S: HostStream> Http2Phase<'_, S> {
+    /// Ends the connection when the stream waits for a host that is gone. Nothing more is written then either: the next
+    /// host would be met by old frames.
+    fn unless_host_gone<T>(&mut self, polled: Poll<io::Result<T>>, gone: io::Result<T>) -> Poll<io::Result<T>> {
+        if polled.is_pending() && self.link.stream.host_gone() {
+            self.over = true;
+            return Poll::Ready(gone);
+        }
+        polled
+    }
+
+    fn writable(&mut self) -> io::Result<Pin<&mut S>> {
+        if self.over { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(Pin::new(&mut self.link.stream)) }
+    }
+}
+
+impl<S: HostStream> AsyncRead for Http2Phase<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -83,9 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http2Phase<'_, S> {
         }
         let before = buffer.filled().len();
         if this.link.ahead.is_empty() {
-            ready!(Pin::new(&mut this.link.stream).poll_read(context, buffer))?;
-            this.link.ended = buffer.filled().len() == before && buffer.remaining() > 0;
-            this.over = this.link.ended;
+            let polled = Pin::new(&mut this.link.stream).poll_read(context, buffer);
+            let waited_in_vain = polled.is_pending();
+            ready!(this.unless_host_gone(polled, Ok(())))?;
+            if buffer.filled().len() == before {
+                this.over = true;
+                this.link.ended = !waited_in_vain;
+                return Poll::Ready(Ok(()));
+            }
         } else {
             let count = this.link.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.link.ahead.split_to(count));
@@ -102,14 +124,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http2Phase<'_, S> {
     }
 }
 
-/// Once the host is gone nothing more is written: a full port would otherwise hold the dead connection open until the
-/// next host comes, and greet it with old frames.
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Http2Phase<'_, S> {
+impl<S: HostStream> AsyncWrite for Http2Phase<'_, S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if self.over {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.link.stream).poll_write(context, data)
+        let polled = self.writable()?.poll_write(context, data);
+        self.unless_host_gone(polled, Err(io::ErrorKind::BrokenPipe.into()))
     }
 
     fn poll_write_vectored(
@@ -117,10 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Http2Phase<'_, S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.over {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.link.stream).poll_write_vectored(context, slices)
+        let polled = self.writable()?.poll_write_vectored(context, slices);
+        self.unless_host_gone(polled, Err(io::ErrorKind::BrokenPipe.into()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -128,10 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Http2Phase<'_, S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.over {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.link.stream).poll_flush(context)
+        self.writable()?.poll_flush(context)
     }
 
     /// Ends the connection but not the stream, which goes back to the greeting.

@@ -1,7 +1,7 @@
 //! Channels: duplex byte streams to the host, each opened by a greeting and then carrying HTTP/2.
 //!
-//! `serial` makes streams out of virtio-serial ports. A driver with another transport (vsock) only has to make streams
-//! too and hand each to [`serve_stream`].
+//! `serial` makes streams of virtio-serial ports. Another transport (vsock) only has to give a [`HostStream`] for each of
+//! its connections and hand it to [`serve_stream`].
 
 mod frames;
 mod http2;
@@ -11,18 +11,27 @@ pub mod serial;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 
 use crate::service::AgentService;
 use link::Link;
+
+/// A duplex byte stream to the host.
+pub trait HostStream: AsyncRead + AsyncWrite + Unpin {
+    /// Whether the host is known to be gone from a stream that does not end with it. Asked when a read or write waits.
+    fn host_gone(&self) -> bool {
+        false
+    }
+}
+
+/// A socket ends with its host.
+impl HostStream for UnixStream {}
 
 /// Serves one stream until it ends: greeting, HTTP/2, and the greeting again when HTTP/2 ends before the stream does.
 ///
 /// # Errors
 /// The stream's own read or write error. A broken HTTP/2 connection is not one: the next greeting mends it.
-pub async fn serve_stream<S>(stream: S, service: &AgentService) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn serve_stream(stream: impl HostStream, service: &AgentService) -> io::Result<()> {
     let mut link = Link::new(stream);
     while link.greet().await? {
         http2::serve(link.http2(), service).await;

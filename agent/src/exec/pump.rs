@@ -72,9 +72,8 @@ fn fill(source: &Watched, output: &Output) -> io::Result<usize> {
 pub(super) async fn discard(source: Watched) {
     let mut buffer = vec![0; DISCARD_BYTES];
     while let Ok(mut ready) = source.readable().await {
-        match ready.try_io(|source| Ok(rustix::io::read(source, &mut buffer)?)) {
-            Ok(Ok(0) | Err(_)) => return,
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Ok(0) | Err(_)) = ready.try_io(|source| Ok(rustix::io::read(source, &mut buffer)?)) {
+            return;
         }
     }
 }

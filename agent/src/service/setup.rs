@@ -141,7 +141,8 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         assert!(configuration(valid()).is_ok());
-        let wrong: [(&str, fn(&mut proto::ConfigureRequest)); 4] = [
+        type Spoil = fn(&mut proto::ConfigureRequest);
+        let wrong: [(&str, Spoil); 4] = [
             ("entropy", |request| request.entropy.truncate(31)),
             ("machine_id", |request| request.machine_id = "A".repeat(32)),
             ("hostname", |request| request.hostname = "a\nb".into()),

@@ -11,7 +11,8 @@ const DEMO = { environment: "debian:12", command: ["git", "--version"] };
 export const demo: CliCommand = async (invocation) => {
   const reporter = pullReporter(invocation.output);
   // The first time it takes a while, and only its standard output is meant to be read by programs.
-  const onEvent = (event: MachineEvent): void => void (event.type === "pull" && !invocation.json && reporter.report(event.progress));
+  const onEvent = (event: MachineEvent): void =>
+    void (event.type === "pull" && !invocation.json && reporter.report(event.progress));
   try {
     const result = await invocation.pyro.run(DEMO, { ...interruptible(invocation), onEvent });
     invocation.output.result(toJson(result));

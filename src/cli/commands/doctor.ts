@@ -23,16 +23,21 @@ export const doctor: CliCommand = async (invocation) => {
 async function fix(command: string, { extras, output, interruption }: Invocation): Promise<void> {
   output.note(`[doctor] fix: ${printable(command)}`);
   if (extras["yes"] !== true && !(await confirmed(interruption.signal))) {
-    throw new PyroError("cancelled", "nothing was changed", { remedy: "run the command yourself, or `pyro doctor --fix --yes`" });
+    throw new PyroError("cancelled", "nothing was changed", {
+      remedy: "run the command yourself, or `pyro doctor --fix --yes`",
+    });
   }
   const status = await runFixCommand(command);
   if (status !== 0) {
-    throw new PyroError("dependency_missing", "the command did not mend everything", { evidence: { command, exit: status }, remedy: "run it yourself and look at what it says" });
+    throw new PyroError("dependency_missing", "the command did not mend everything", {
+      evidence: { command, exit: status },
+      remedy: "run it yourself and look at what it says",
+    });
   }
 }
 
 async function confirmed(signal: AbortSignal): Promise<boolean> {
-  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) return false;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await terminal.question("Run it now? [y/N] ", { signal })).trim());

@@ -13,7 +13,10 @@ export const pull: CliCommand = async (invocation) => {
   const reporter = pullReporter(invocation.output);
   const onEvent = (progress: PullProgress): void => void (invocation.json || reporter.report(progress));
   try {
-    const details = await invocation.pyro.env.pull(invocation.input as { environment: string }, { ...options(invocation), onEvent });
+    const details = await invocation.pyro.env.pull(invocation.input as { environment: string }, {
+      ...options(invocation),
+      onEvent,
+    });
     return answer(invocation, details, (result) => environmentDetails("Pulled", result));
   } finally {
     reporter.end();

@@ -70,6 +70,7 @@ export function interruptible({ interruption }: Invocation): {
 function reportEvent(event: MachineEvent, reporter: PullReporter, note: (line: string) => void): void {
   if (event.type === "pull") return reporter.report(event.progress);
   reporter.end();
-  const subject = event.phase === "create" ? `environment=${printable(event.environment ?? "")}` : `vm_id=${event.vm_id ?? ""}`;
+  const subject =
+    event.phase === "create" ? `environment=${printable(event.environment ?? "")}` : `vm_id=${event.vm_id ?? ""}`;
   note(`[run] phase=${event.phase} ${subject}`);
 }

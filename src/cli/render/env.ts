@@ -5,10 +5,19 @@ import { bytesText } from "./units.ts";
 
 const yesNo = (value: boolean): string => (value ? "yes" : "no");
 
-export function environmentList({ catalog_version, environments }: { catalog_version: string; environments: EnvironmentSummary[] }): string {
+export function environmentList({
+  catalog_version,
+  environments,
+}: {
+  catalog_version: string;
+  environments: EnvironmentSummary[];
+}): string {
   const rows = environments
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))
-    .map(({ name, installed, description }) => `${printable(name)} [${installed ? "installed" : "not installed"}] ${printable(description)}`);
+    .map(
+      ({ name, installed, description }) =>
+        `${printable(name)} [${installed ? "installed" : "not installed"}] ${printable(description)}`,
+    );
   return lines([`Catalog version: ${catalog_version}`, ...rows]);
 }
 
@@ -30,7 +39,12 @@ export function environmentDetails(heading: "Pulled" | "Environment", details: E
   if (heading === "Environment") {
     facts.push(
       ["Kernel version", details.kernel_version],
-      ["Rootfs size", details.rootfs_bytes === null ? null : `${bytesText(details.rootfs_bytes)} (${details.rootfs_format ?? "unknown"})`],
+      [
+        "Rootfs size",
+        details.rootfs_bytes === null
+          ? null
+          : `${bytesText(details.rootfs_bytes)} (${details.rootfs_format ?? "unknown"})`,
+      ],
       ["Digest", details.digest],
       ["Installed at", details.installed_at],
       ["Defaults", `${details.defaults.vcpu_count} vCPU / ${details.defaults.mem_mib} MiB`],
@@ -46,7 +60,12 @@ export interface PruneResult {
   readonly kept_in_use: string[];
 }
 
-export function pruneSummary({ deleted_environment_dirs: deleted, count, freed_bytes: freed, kept_in_use: kept }: PruneResult): string {
+export function pruneSummary({
+  deleted_environment_dirs: deleted,
+  count,
+  freed_bytes: freed,
+  kept_in_use: kept,
+}: PruneResult): string {
   return lines([
     `Deleted ${count} cached environment ${count === 1 ? "entry" : "entries"}.`,
     ...deleted.map((directory) => `- ${printable(directory)}`),

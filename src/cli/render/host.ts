@@ -32,7 +32,9 @@ export function doctorReport(report: DoctorReport): string {
 
 export function serverStatus(status: ServerStatus): string {
   const lines = [
-    status.running ? `Server: running pid=${status.pid ?? 0} version=${status.version ?? "unknown"} since=${status.started_at ?? "unknown"}` : "Server: not running",
+    status.running
+      ? `Server: running pid=${status.pid ?? 0} version=${status.version ?? "unknown"} since=${status.started_at ?? "unknown"}`
+      : "Server: not running",
     `Socket: ${status.socket}`,
     `Log: ${status.log}`,
   ];

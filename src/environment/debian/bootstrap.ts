@@ -4,12 +4,11 @@ import type { Readable } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
 import { type ProgramGroup, startGroup } from "../../host/process-group.ts";
 import type { EnvironmentDefinition } from "../definition.ts";
+import { SOURCE_DATE_EPOCH } from "../rootfs-image.ts";
 import { aptFailure, noSpace } from "./apt-run.ts";
 import { type AptRoot, archivesDirectory } from "./apt-root.ts";
 import { customizeHooks, setupHooks } from "./hooks.ts";
 
-/** 2026-01-01: the time stamp of what the build itself writes. Files of packages keep the time of their package. */
-const SOURCE_DATE_EPOCH = 1_767_225_600;
 /** The largest environment takes two minutes on two busy cores. */
 const DEADLINE_MS = 30 * 60 * 1000;
 /** Its mounts and processes end with its namespaces, and the tree is removed by us: there is nothing to wait for. */

@@ -39,6 +39,9 @@ export function customizeHooks(suite: DebianSuite, packageList: string): string[
     writeFile("/etc/hosts", [`127.0.0.1 localhost ${HOST_NAME}`, "::1 localhost ip6-localhost ip6-loopback"]),
     // Each guest gets its own, from the agent; a file is there so that it can be mounted over.
     shell(`rm -f "$1/etc/resolv.conf" && : > "$1/etc/resolv.conf" && : > "$1/etc/machine-id"`),
+    // sync-in brought the owner and the mode of our directories with it.
+    shell(`chmod 755 "$1/var/cache/apt/archives" "$1/var/lib/apt/lists"`),
+    shell(`chown -R 0:0 "$1/var/cache/apt/archives" "$1/var/lib/apt/lists"`),
     shell(`rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/systemd/random-seed`),
     shell(`find "$1/var/log" -type f -delete`),
     shell(`rm -f "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old "$1"/etc/*- "$1"/var/cache/ldconfig/aux-cache`),

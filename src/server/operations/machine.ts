@@ -46,12 +46,15 @@ function held(context: ServerContext, id: string): HeldMachine {
 }
 
 /** Keeps the machine until it is released; throws when it ends before, or its caller does. It is gone in every case. */
-async function hold(context: ServerContext, machine: OpenMachine, { signal, onHeld }: { signal: AbortSignal; onHeld: () => void }): Promise<void> {
+async function hold(
+  context: ServerContext,
+  machine: OpenMachine,
+  { signal, onHeld }: { signal: AbortSignal; onHeld: () => void },
+): Promise<void> {
   let letGo: (gone: "released") => void = () => undefined;
   const released = new Promise<"released">((resolve) => (letGo = resolve));
   const closed = (async () => {
     try {
-      onHeld();
       const end = await unlessAborted(Promise.race([released, machine.lost]), signal);
       if (end !== "released") throw end;
     } finally {
@@ -64,6 +67,7 @@ async function hold(context: ServerContext, machine: OpenMachine, { signal, onHe
     await closed;
   };
   context.openMachines.set(machine.id, { machine, release });
+  onHeld();
   await closed;
 }
 

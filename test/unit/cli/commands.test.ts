@@ -41,7 +41,14 @@ test("env list, pull, inspect and prune read as in the transcript", async () => 
 test("every command answers --json with one document and no other line", async () => {
   await using host = new FakeHost();
   await host.serve();
-  for (const args of [["env", "list"], ["env", "pull", "debian:12"], ["env", "inspect", "debian:12"], ["env", "prune"], ["server", "status"], ["demo"]]) {
+  for (const args of [
+    ["env", "list"],
+    ["env", "pull", "debian:12"],
+    ["env", "inspect", "debian:12"],
+    ["env", "prune"],
+    ["server", "status"],
+    ["demo"],
+  ]) {
     const { status, stdout, stderr } = await host.cli([...args, "--json"]);
     assert.equal(status, 0, args.join(" "));
     assert.equal(stderr, "");
@@ -68,7 +75,10 @@ test("server status and stop", async () => {
   assert.equal((await host.cli(["server", "stop"])).stdout, "No server was running.\n");
   using pyro = host.pyro();
   await pyro.env.list();
-  assert.match((await host.cli(["server", "status"])).stdout, /^Server: running pid=\d+ version=.* since=.*\nSocket: .*\nLog: .*\nMachines: held=0 ready=1\n$/);
+  assert.match(
+    (await host.cli(["server", "status"])).stdout,
+    /^Server: running pid=\d+ version=.* since=.*\nSocket: .*\nLog: .*\nMachines: held=0 ready=1\n$/,
+  );
   assert.match((await host.cli(["server", "stop"])).stdout, /^Stopped the server: pid=\d+\n$/);
 });
 
@@ -84,7 +94,8 @@ test("help names every command, and each command's help has its flags and exampl
   await using host = new FakeHost();
   const root = await host.cli(["--help"]);
   assert.equal(root.status, 0);
-  for (const word of ["run", "env", "doctor", "demo", "server", "mcp", "completion", "Exit status", "PYRO_CACHE_DIR"]) assert.ok(root.stdout.includes(word), word);
+  for (const word of ["run", "env", "doctor", "demo", "server", "mcp", "completion", "Exit status", "PYRO_CACHE_DIR"])
+    assert.ok(root.stdout.includes(word), word);
   assert.equal((await host.cli([])).stdout, root.stdout);
   for (const { path, flags, examples } of describeCommands()) {
     const { status, stdout } = await host.cli([...path, "--help"]);

@@ -12,11 +12,19 @@ const USAGE: readonly [args: string[], message: RegExp, remedy: RegExp][] = [
   [["run", "debian:12", "--"], /no command was given/, /after `--`/],
   [["run", "debian:12", "git"], /too many arguments/, /pyro run debian:12 -- git/],
   [["run", "--vcpu-cuont", "2", "debian:12", "--", "true"], /unknown option '--vcpu-cuont'/, /--vcpu-count/],
-  [["run", "--vcpu-count", "0", "debian:12", "--", "true"], /--vcpu-count takes a whole number from 1 to 8, not "0"/, /./],
+  [
+    ["run", "--vcpu-count", "0", "debian:12", "--", "true"],
+    /--vcpu-count takes a whole number from 1 to 8, not "0"/,
+    /./,
+  ],
   [["run", "--vcpu-count", "9", "debian:12", "--", "true"], /--vcpu-count takes a whole number from 1 to 8/, /./],
   [["run", "--vcpu-count", "1.5", "debian:12", "--", "true"], /--vcpu-count takes a whole number/, /./],
   [["run", "--mem-mib", "255", "debian:12", "--", "true"], /--mem-mib takes a whole number from 256 to 32768/, /./],
-  [["run", "--timeout-seconds", "0", "debian:12", "--", "true"], /--timeout-seconds takes a number more than 0 and at most 86400/, /./],
+  [
+    ["run", "--timeout-seconds", "0", "debian:12", "--", "true"],
+    /--timeout-seconds takes a number more than 0 and at most 86400/,
+    /./,
+  ],
   [["run", "--timeout-seconds", "1e9", "debian:12", "--", "true"], /at most 86400/, /./],
   [["run", "--timeout-seconds", "soon", "debian:12", "--", "true"], /not "soon"/, /./],
   [["run", "--timeout-seconds"], /argument missing/, /./],
@@ -61,7 +69,11 @@ test("a failure of pyro is 125, with what to try; as JSON it is on standard outp
   assert.equal(json.status, 125);
   assert.equal(json.stderr, "");
   assert.deepEqual(JSON.parse(json.stdout), {
-    error: { code: "not_found", message: "there is no environment debian:13", remedy: "known are debian:12, debian:12-base" },
+    error: {
+      code: "not_found",
+      message: "there is no environment debian:13",
+      remedy: "known are debian:12, debian:12-base",
+    },
     ok: false,
   });
   assert.equal((await host.cli(["run", "--require-isolation", "hardware", "debian:12", "--", "true"])).status, 125);
@@ -72,7 +84,10 @@ test("what a guest has written never drives the terminal from one of pyro's own 
   await host.serve();
   const { status, stderr } = await host.cli(["run", "-q", "debian:12", "--", "crash"]);
   assert.equal(status, 125);
-  assert.match(stderr, /^\[error\] the VMM ended on its own\n {2}console:\n {4}line one\n {4}\\x1b\[31mpanic\\x1b\[0m\n$/);
+  assert.match(
+    stderr,
+    /^\[error\] the VMM ended on its own\n {2}console:\n {4}line one\n {4}\\x1b\[31mpanic\\x1b\[0m\n$/,
+  );
 });
 
 test("PYRO_DEBUG=1 shows the stack, nothing else does", async () => {

@@ -29,7 +29,10 @@ test("JSON reads back as what it was, is ASCII, sorted, and ends with one newlin
       assert.match(text, /^[\u0020-\u007e\n]*\n$/);
     }),
   );
-  assert.equal(toJson({ b: [{ z: 1, a: 2 }], a: "é" }), '{\n  "a": "\\u00e9",\n  "b": [\n    {\n      "a": 2,\n      "z": 1\n    }\n  ]\n}\n');
+  assert.equal(
+    toJson({ b: [{ z: 1, a: 2 }], a: "é" }),
+    '{\n  "a": "\\u00e9",\n  "b": [\n    {\n      "a": 2,\n      "z": 1\n    }\n  ]\n}\n',
+  );
 });
 
 test("nothing that a terminal obeys is left in a printable text", () => {

@@ -4,7 +4,10 @@ import fc from "fast-check";
 import { PyroError } from "../../../src/contract/error.ts";
 import { FrameReader, frameHeader, type OutputStream } from "../../../src/contract/stream-frames.ts";
 
-const frames = fc.array(fc.record({ stream: fc.constantFrom<OutputStream>("stdout", "stderr"), data: fc.uint8Array({ maxLength: 300 }) }), { maxLength: 20 });
+const frames = fc.array(
+  fc.record({ stream: fc.constantFrom<OutputStream>("stdout", "stderr"), data: fc.uint8Array({ maxLength: 300 }) }),
+  { maxLength: 20 },
+);
 
 test("what was framed comes out again, wherever the byte stream is cut", () => {
   fc.assert(

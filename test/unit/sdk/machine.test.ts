@@ -9,10 +9,23 @@ test("a machine lives for several commands, also at once, and is gone after its 
   using pyro = host.pyro();
   const phases: string[] = [];
   {
-    await using machine = await pyro.machine({ environment: "debian:12", vcpu_count: 2 }, { onEvent: (event) => void (event.type === "machine" && phases.push(event.phase)) });
-    assert.deepEqual([machine.id, machine.environment, machine.vcpuCount, machine.isolation], ["000000000001", "debian:12", 2, "emulated"]);
-    const results = await Promise.all([machine.exec(["echo", "a"]), machine.exec(["echo", "b"]), machine.exec("ls | wc")]);
-    assert.deepEqual(results.map(({ stdout }) => stdout), ["a\n", "b\n", `script ["-c","ls | wc"]\n`]);
+    await using machine = await pyro.machine(
+      { environment: "debian:12", vcpu_count: 2 },
+      { onEvent: (event) => void (event.type === "machine" && phases.push(event.phase)) },
+    );
+    assert.deepEqual(
+      [machine.id, machine.environment, machine.vcpuCount, machine.isolation],
+      ["000000000001", "debian:12", 2, "emulated"],
+    );
+    const results = await Promise.all([
+      machine.exec(["echo", "a"]),
+      machine.exec(["echo", "b"]),
+      machine.exec("ls | wc"),
+    ]);
+    assert.deepEqual(
+      results.map(({ stdout }) => stdout),
+      ["a\n", "b\n", `script ["-c","ls | wc"]\n`],
+    );
     assert.equal((await machine.exec(["exit", "4"])).exit_code, 4);
     assert.deepEqual(host.machines.history, ["open 000000000001"]);
   }
@@ -58,16 +71,18 @@ test("dropping the connection ends the machine", async () => {
   await done(host, "close 000000000001");
 });
 
+/** Until the command is there, nothing takes the signal. */
+async function untilTaken(send: (signal: number) => Promise<boolean>, signal: number): Promise<void> {
+  if (!(await send(signal))) await untilTaken(send, signal);
+}
+
 test("signals reach a running command", async () => {
   await using host = new FakeHost();
   await host.serve();
   using pyro = host.pyro();
   await using machine = await pyro.machine({ environment: "debian:12" });
   const running = machine.exec(["sleep"], {
-    onSignalable: async (send) => {
-      // Until the command is there, nothing takes the signal.
-      while (!(await send(15)));
-    },
+    onSignalable: (send) => void untilTaken(send, 15),
   });
   const { exit_code: code, signal } = await running;
   assert.deepEqual([code, signal], [143, 15]);

@@ -11,17 +11,28 @@ import { isOlder } from "../../../src/sdk/version-order.ts";
 import { FakeHost } from "../../support/fake-host.ts";
 
 /** A server of another version that is asked for nothing but its end. */
-async function otherVersion(host: FakeHost, version: string, { busy }: { busy: boolean }): Promise<{ server: Server; requests: string[] }> {
+async function otherVersion(
+  host: FakeHost,
+  version: string,
+  { busy }: { busy: boolean },
+): Promise<{ server: Server; requests: string[] }> {
   const requests: string[] = [];
   mkdirSync(host.paths.runtime, { mode: 0o700 });
   const server = createServer((request, response) => {
     requests.push(request.url ?? "");
     response.setHeader(VERSION_HEADER, version);
     response.setHeader("content-type", "application/json");
-    if (request.url === "/rpc/server/status") return response.end(JSON.stringify({ json: { running: true, pid: 999_999_999 } }));
+    if (request.url === "/rpc/server/status")
+      return response.end(JSON.stringify({ json: { running: true, pid: 999_999_999 } }));
     if (request.url !== "/rpc/server/stop") return response.writeHead(426).end("{}");
     if (busy) {
-      const error = { code: "PYRO_ERROR", status: 500, defined: false, message: "busy", data: { code: "invalid_state", message: "the server is busy" } };
+      const error = {
+        code: "PYRO_ERROR",
+        status: 500,
+        defined: false,
+        message: "busy",
+        data: { code: "invalid_state", message: "the server is busy" },
+      };
       return response.writeHead(500).end(JSON.stringify({ json: error }));
     }
     response.once("close", () => {
@@ -44,7 +55,10 @@ test("an older idle server is replaced, and the call goes to the new one", async
 });
 
 test("an older busy server and a newer one are left alone", async () => {
-  for (const [version, busy] of [["0.0.0-aaa", true], ["99.0.0", false]] as const) {
+  for (const [version, busy] of [
+    ["0.0.0-aaa", true],
+    ["99.0.0", false],
+  ] as const) {
     await using host = new FakeHost();
     const { server } = await otherVersion(host, version, { busy });
     using pyro = host.pyro();
@@ -91,9 +105,28 @@ test("a server that ends after it began is an unknown outcome, and nothing is se
 
 test("of its starter's environment a server gets what is on the list", () => {
   const paths = { cache: "/c", state: "/s", runtime: "/r", config: "/f" };
-  const env = { PATH: "/bin", LC_ALL: "C", PYRO_KERNEL: "/k", https_proxy: "p", SSL_CERT_FILE: "/x", XDG_RUNTIME_DIR: "/y", TOKEN: "t", LD_PRELOAD: "/evil.so", NODE_OPTIONS: "--require /evil" };
+  const env = {
+    PATH: "/bin",
+    LC_ALL: "C",
+    PYRO_KERNEL: "/k",
+    https_proxy: "p",
+    SSL_CERT_FILE: "/x",
+    XDG_RUNTIME_DIR: "/y",
+    TOKEN: "t",
+    LD_PRELOAD: "/evil.so",
+    NODE_OPTIONS: "--require /evil",
+  };
   assert.deepEqual(Object.keys(serverEnvironment(env, paths)).toSorted(), [
-    "LC_ALL", "PATH", "PYRO_CACHE_DIR", "PYRO_CONFIG_DIR", "PYRO_KERNEL", "PYRO_RUNTIME_DIR", "PYRO_STATE_DIR", "SSL_CERT_FILE", "XDG_RUNTIME_DIR", "https_proxy",
+    "LC_ALL",
+    "PATH",
+    "PYRO_CACHE_DIR",
+    "PYRO_CONFIG_DIR",
+    "PYRO_KERNEL",
+    "PYRO_RUNTIME_DIR",
+    "PYRO_STATE_DIR",
+    "SSL_CERT_FILE",
+    "XDG_RUNTIME_DIR",
+    "https_proxy",
   ]);
 });
 

@@ -27,7 +27,10 @@ test("output streams go where they belong, every byte untouched, and the result 
   using pyro = host.pyro();
   const out = collected();
   const err = collected();
-  const result = await pyro.run({ environment: "debian:12", command: ["binary"] }, { stdout: out.sink, stderr: err.sink });
+  const result = await pyro.run(
+    { environment: "debian:12", command: ["binary"] },
+    { stdout: out.sink, stderr: err.sink },
+  );
   assert.deepEqual([...out.bytes()], [0xff, 0xfe, 0x00, 0x0a]);
   assert.equal(err.bytes().length, 0);
   assert.equal(result.stdout, "");
@@ -40,7 +43,10 @@ test("8 MiB of random input come back as they went", async () => {
   using pyro = host.pyro();
   const input = randomBytes(8 * 1024 * 1024);
   const out = collected();
-  await pyro.run({ environment: "debian:12", command: ["cat"] }, { stdin: Readable.from([input.subarray(0, 1), input.subarray(1)]), stdout: out.sink });
+  await pyro.run(
+    { environment: "debian:12", command: ["cat"] },
+    { stdin: Readable.from([input.subarray(0, 1), input.subarray(1)]), stdout: out.sink },
+  );
   assert.ok(out.bytes().equals(input));
 });
 
@@ -66,7 +72,10 @@ test("input that cannot be read ends the call with that reason", async () => {
   await host.serve();
   using pyro = host.pyro();
   const broken = new Readable({ read: () => undefined });
-  const call = pyro.run({ environment: "debian:12", command: ["cat"] }, { stdin: broken, onSignalable: () => broken.destroy(new Error("EIO")) });
+  const call = pyro.run(
+    { environment: "debian:12", command: ["cat"] },
+    { stdin: broken, onSignalable: () => broken.destroy(new Error("EIO")) },
+  );
   await assert.rejects(call, { code: "invalid_argument", message: "standard input cannot be read" });
   await done(host, "close 000000000001");
 });
@@ -86,7 +95,10 @@ test("a reader that stops stops the command, within a bounded amount of output",
     },
   });
   const controller = new AbortController();
-  const call = pyro.run({ environment: "debian:12", command: ["flood", String(1024 ** 3)] }, { stdout: sink, signal: controller.signal });
+  const call = pyro.run(
+    { environment: "debian:12", command: ["flood", String(1024 ** 3)] },
+    { stdout: sink, signal: controller.signal },
+  );
   await hasStalled;
   assert.ok(taken <= 1024 * 1024);
   assert.ok(process.memoryUsage().external < 256 * 1024 ** 2);
@@ -106,7 +118,11 @@ test("a stream can be opened once", async () => {
   await host.serve();
   const id = "b".repeat(32);
   const open = async (): Promise<IncomingMessage> => {
-    const call = request({ socketPath: serverSocketPath(host.paths), path: streamOutputPath(id), headers: { [VERSION_HEADER]: VERSION } });
+    const call = request({
+      socketPath: serverSocketPath(host.paths),
+      path: streamOutputPath(id),
+      headers: { [VERSION_HEADER]: VERSION },
+    });
     call.end();
     return ((await once(call, "response")) as [IncomingMessage])[0];
   };

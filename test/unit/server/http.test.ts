@@ -9,7 +9,8 @@ import { PyroError } from "../../../src/contract/error.ts";
 import { VERSION } from "../../../src/contract/version.ts";
 import { REQUEST_BYTES_MAX, VERSION_HEADER } from "../../../src/contract/wire.ts";
 import { serverSocketPath } from "../../../src/host/paths.ts";
-import { claimRuntimeDirectory, listenOnSocket } from "../../../src/server/socket.ts";
+import { claimPrivateDirectory } from "../../../src/host/private-directory.ts";
+import { listenOnSocket } from "../../../src/server/socket.ts";
 import { FakeHost } from "../../support/fake-host.ts";
 
 interface Sent {
@@ -18,8 +19,17 @@ interface Sent {
   readonly headers?: Record<string, string>;
 }
 
-async function send(host: FakeHost, path: string, { method = "POST", body, headers = {} }: Sent = {}): Promise<{ status: number; body: string; message: IncomingMessage }> {
-  const call = request({ socketPath: serverSocketPath(host.paths), path, method, headers: { [VERSION_HEADER]: VERSION, "content-type": "application/json", ...headers } });
+async function send(
+  host: FakeHost,
+  path: string,
+  { method = "POST", body, headers = {} }: Sent = {},
+): Promise<{ status: number; body: string; message: IncomingMessage }> {
+  const call = request({
+    socketPath: serverSocketPath(host.paths),
+    path,
+    method,
+    headers: { [VERSION_HEADER]: VERSION, "content-type": "application/json", ...headers },
+  });
   call.end(body);
   const [message] = (await once(call, "response")) as [IncomingMessage];
   let text = "";
@@ -63,10 +73,16 @@ test("a body that is no JSON, too large or of another kind does nothing", async 
   const notJson = await send(host, "/rpc/run", { body: "environment=debian" });
   assert.equal(notJson.status, 400);
   assert.equal(codeOf(notJson.body), "invalid_argument");
-  const form = await send(host, "/rpc/run", { body: "--x\r\n\r\n", headers: { "content-type": "multipart/form-data; boundary=x" } });
+  const form = await send(host, "/rpc/run", {
+    body: "--x\r\n\r\n",
+    headers: { "content-type": "multipart/form-data; boundary=x" },
+  });
   assert.equal(form.status, 400);
   const pyro = host.pyro();
-  await assert.rejects(pyro.run({ environment: "debian:12", command: ["true"], cwd: `/${"x".repeat(REQUEST_BYTES_MAX)}` }), { code: "invalid_argument" });
+  await assert.rejects(
+    pyro.run({ environment: "debian:12", command: ["true"], cwd: `/${"x".repeat(REQUEST_BYTES_MAX)}` }),
+    { code: "invalid_argument" },
+  );
   pyro.close();
   assert.deepEqual(host.machines.history, []);
 });
@@ -74,7 +90,12 @@ test("a body that is no JSON, too large or of another kind does nothing", async 
 test("an endless body is cut off at the limit", async () => {
   await using host = new FakeHost();
   await host.serve();
-  const call = request({ socketPath: serverSocketPath(host.paths), path: "/rpc/run", method: "POST", headers: { [VERSION_HEADER]: VERSION } });
+  const call = request({
+    socketPath: serverSocketPath(host.paths),
+    path: "/rpc/run",
+    method: "POST",
+    headers: { [VERSION_HEADER]: VERSION },
+  });
   const ended = new Promise<void>((settle) => {
     call.once("error", () => settle());
     call.once("response", (response: IncomingMessage) => {
@@ -100,7 +121,11 @@ test("a field that no operation has is refused, not ignored", async () => {
   await host.serve();
   const pyro = host.pyro();
   const mistyped = { environment: "debian:12", command: ["true"], timeoutSeconds: 1 };
-  await assert.rejects(pyro.run(mistyped), (failure: unknown) => PyroError.is(failure) && failure.code === "invalid_argument" && failure.message.includes("timeoutSeconds"));
+  await assert.rejects(
+    pyro.run(mistyped),
+    (failure: unknown) =>
+      PyroError.is(failure) && failure.code === "invalid_argument" && failure.message.includes("timeoutSeconds"),
+  );
   pyro.close();
 });
 
@@ -112,7 +137,10 @@ test("a client of another version is told so before anything is done for it", as
   assert.equal(answer.status, 426);
   assert.equal(answer.message.headers[VERSION_HEADER], VERSION);
   assert.deepEqual(host.machines.history, []);
-  const status = await send(host, "/rpc/server/status", { body: JSON.stringify({ json: {} }), headers: { [VERSION_HEADER]: "9.9.9" } });
+  const status = await send(host, "/rpc/server/status", {
+    body: JSON.stringify({ json: {} }),
+    headers: { [VERSION_HEADER]: "9.9.9" },
+  });
   assert.equal(status.status, 200);
 });
 
@@ -120,16 +148,22 @@ test("a runtime directory that is not ours alone is not used", async () => {
   await using host = new FakeHost();
   mkdirSync(host.paths.runtime, { mode: 0o755 });
   chmodSync(host.paths.runtime, 0o755);
-  assert.throws(() => claimRuntimeDirectory(host.paths), { code: "permission_denied" });
+  assert.throws(() => claimPrivateDirectory(host.paths.runtime, "PYRO_RUNTIME_DIR"), { code: "permission_denied" });
+  using pyro = host.pyro();
+  await assert.rejects(pyro.env.list(), { code: "permission_denied" });
+  chmodSync(host.paths.runtime, 0o700);
   mkdirSync(host.paths.state, { mode: 0o700 });
   const link = join(host.paths.state, "link");
   symlinkSync(host.paths.state, link);
-  assert.throws(() => claimRuntimeDirectory({ ...host.paths, runtime: link }), { code: "permission_denied" });
+  assert.throws(() => claimPrivateDirectory(link, "PYRO_RUNTIME_DIR"), { code: "permission_denied" });
 });
 
 test("a socket path that the kernel would cut is refused with the way out", async () => {
   await using host = new FakeHost();
   const paths = { ...host.paths, runtime: join(host.paths.runtime, "x".repeat(100)) };
   mkdirSync(paths.runtime, { recursive: true, mode: 0o700 });
-  await assert.rejects(listenOnSocket(createServer(), paths), (failure: unknown) => PyroError.is(failure) && (failure.remedy ?? "").includes("PYRO_RUNTIME_DIR"));
+  await assert.rejects(
+    listenOnSocket(createServer(), paths),
+    (failure: unknown) => PyroError.is(failure) && (failure.remedy ?? "").includes("PYRO_RUNTIME_DIR"),
+  );
 });

@@ -9,8 +9,13 @@ import { done, FakeHost, said } from "../../support/fake-host.ts";
 test("eight clients that find no server start one, and all are answered", async () => {
   await using host = new FakeHost();
   const clients = Array.from({ length: 8 }, () => host.pyro());
-  const results = await Promise.all(clients.map(async (pyro, index) => await pyro.run({ environment: "debian:12", command: ["echo", String(index)] })));
-  assert.deepEqual(results.map(({ stdout }) => stdout), clients.map((_, index) => `${index}\n`));
+  const results = await Promise.all(
+    clients.map(async (pyro, index) => await pyro.run({ environment: "debian:12", command: ["echo", String(index)] })),
+  );
+  assert.deepEqual(
+    results.map(({ stdout }) => stdout),
+    clients.map((_, index) => `${index}\n`),
+  );
   assert.equal(host.history().filter((line) => line.startsWith("server ")).length, 1);
   for (const pyro of clients) pyro.close();
 });
@@ -47,7 +52,10 @@ test("status starts no server, and stop says when there was none", async () => {
   await using host = new FakeHost();
   using pyro = host.pyro();
   const status = await pyro.server.status();
-  assert.deepEqual({ ...status, socket: "", log: "" }, { running: false, version: null, pid: null, started_at: null, socket: "", log: "", machines: 0, ready_machines: 0 });
+  assert.deepEqual(
+    { ...status, socket: "", log: "" },
+    { running: false, version: null, pid: null, started_at: null, socket: "", log: "", machines: 0, ready_machines: 0 },
+  );
   assert.deepEqual(await pyro.server.stop(), { stopped: false, pid: null });
   assert.equal(existsSync(host.paths.runtime), false);
 });
@@ -77,7 +85,10 @@ test("a server that is killed in the middle of a call: a typed error, and the ne
   const { pid } = await pyro.server.status();
   const call = pyro.run(
     { environment: "debian:12", command: ["sleep"] },
-    { onEvent: (event) => void (event.type === "machine" && event.phase === "execute" && process.kill(pid ?? 0, "SIGKILL")) },
+    {
+      onEvent: (event) =>
+        void (event.type === "machine" && event.phase === "execute" && process.kill(pid ?? 0, "SIGKILL")),
+    },
   );
   await assert.rejects(call, (failure: { code: string; message: string }) => {
     assert.equal(failure.code, "server_unavailable");
@@ -87,7 +98,11 @@ test("a server that is killed in the middle of a call: a typed error, and the ne
   const result = await pyro.run({ environment: "debian:12", command: ["git", "--version"] });
   assert.equal(result.stdout, "git version 2.39.5\n");
   assert.notEqual((await pyro.server.status()).pid, pid);
-  assert.equal(host.history().filter((line) => line.startsWith("open ")).length, 2, "the command did not run again by itself");
+  assert.equal(
+    host.history().filter((line) => line.startsWith("open ")).length,
+    2,
+    "the command did not run again by itself",
+  );
 });
 
 test("SIGTERM ends the server cleanly", async () => {
@@ -129,7 +144,10 @@ test("the server gets none of its starter's secrets and is no part of its sessio
   const { pid } = await pyro.server.status();
   const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
   assert.ok(environment.includes("HTTPS_PROXY=http://proxy:1"));
-  assert.equal(environment.some((entry) => entry.includes("hunter2")), false);
+  assert.equal(
+    environment.some((entry) => entry.includes("hunter2")),
+    false,
+  );
   const session = (of: number | null): string | undefined => readFileSync(`/proc/${of}/stat`, "utf8").split(" ")[5];
   assert.notEqual(session(pid), session(process.pid));
 });
