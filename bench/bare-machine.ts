@@ -46,8 +46,18 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
   const raw = await SocketSlot.listen(join(directory, "raw.sock"));
   const choice = await selectVmm({ paths });
   const args = [
-    ...qemuArguments({ plan, accelerator: choice.accelerator, tscKhz: hostCpu().tscKhz, memory: { kind: "anonymous" } }),
-    ...["-chardev", "socket,id=raw,path=raw.sock,server=off,reconnect=1", "-device", "virtserialport,chardev=raw,name=bench.raw"],
+    ...qemuArguments({
+      plan,
+      accelerator: choice.accelerator,
+      tscKhz: hostCpu().tscKhz,
+      memory: { kind: "anonymous" },
+    }),
+    ...[
+      "-chardev",
+      "socket,id=raw,path=raw.sock,server=off,reconnect=1",
+      "-device",
+      "virtserialport,chardev=raw,name=bench.raw",
+    ],
   ];
   const vmm = await QemuMachine.start({ binary: choice.binary, launcher: packageFile("launcher").path }, plan, args);
   const link = await openGuestLink(await vmm.connect("control", DEADLINE_MS), DEADLINE_MS);
@@ -77,6 +87,7 @@ export async function execBare(agent: AgentClient, argv: readonly string[]): Pro
     onOutput: (_stream, data) => void chunks.push(data),
   });
   const outcome = await exec.outcome;
-  if (outcome.exitCode !== 0) throw new Error(`${argv.join(" ")} ended with ${outcome.exitCode}: ${Buffer.concat(chunks).toString()}`);
+  if (outcome.exitCode !== 0)
+    throw new Error(`${argv.join(" ")} ended with ${outcome.exitCode}: ${Buffer.concat(chunks).toString()}`);
   return Buffer.concat(chunks).toString();
 }

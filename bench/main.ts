@@ -5,6 +5,7 @@ import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { hostPaths } from "../src/host/paths.ts";
+import type * as Sdk from "../src/index.ts";
 import type { Machine } from "../src/sdk/machine.ts";
 import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
@@ -32,7 +33,13 @@ const EXEC: Figure = {
   aim: 1.3,
   largerIsBetter: false,
 };
-const VERSION: Figure = { name: "`pyro --version`", baseline: "`node -e 0`", mustReach: 2, aim: 1.3, largerIsBetter: false };
+const VERSION: Figure = {
+  name: "`pyro --version`",
+  baseline: "`node -e 0`",
+  mustReach: 2,
+  aim: 1.3,
+  largerIsBetter: false,
+};
 const STDOUT: Figure = {
   name: "256 MiB from a guest command's stdout to the host",
   baseline: "the same bytes over the bare port",
@@ -43,13 +50,16 @@ const STDOUT: Figure = {
 
 const paths = hostPaths();
 /** As users get it, of the same version as the built server. */
-const { Pyro } = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof import("../src/index.ts");
+const { Pyro } = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;
 const pyro = new Pyro();
 
 /** Milliseconds of a whole program, which must succeed. */
 function programMs(args: readonly string[]): number {
   const start = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, [...args], { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+  const { status, stderr } = spawnSync(process.execPath, [...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+    encoding: "utf8",
+  });
   const elapsed = performance.now() - start;
   if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${stderr}`);
   return elapsed;
@@ -143,11 +153,11 @@ async function main(): Promise<void> {
     node: process.version,
     vmm: kind.driver.templateIdentity,
   };
-  console.log(printTable(measurements));
+  process.stdout.write(`${printTable(measurements)}\n`);
   mkdirSync("bench-results", { recursive: true });
   const file = join("bench-results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
   writeFileSync(file, JSON.stringify({ host, measurements }, null, 2));
-  console.log(`saved: ${file}`);
+  process.stdout.write(`saved: ${file}\n`);
 }
 
 await main();

@@ -6,7 +6,8 @@ import { timed } from "./figures.ts";
 
 const BYTES = 256 * 1024 * 1024;
 /** The same program makes the bytes in both cases, in pieces of the size that the port likes best. */
-const producer = (target: string): string => `dd if=/dev/zero bs=256k count=${BYTES / (256 * 1024)} 2>/dev/null ${target}`;
+const producer = (target: string): string =>
+  `dd if=/dev/zero bs=256k count=${BYTES / (256 * 1024)} 2>/dev/null ${target}`;
 
 /** Milliseconds until the last byte was taken from a command's standard output. */
 export async function throughputSample(machine: Machine): Promise<number> {

@@ -21,7 +21,11 @@ await runEntry(async (words) => {
       PYRO_AGENT_PATH: join(DIST, "guest", "pyro-agent"),
       PYRO_LAUNCHER_PATH: join(DIST, "host", "pyro-launch"),
     };
-    return await run(process.execPath, ["--disable-warning=ExperimentalWarning", join(COMPILED, "bench", "main.js"), ...words], { env });
+    return await run(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", join(COMPILED, "bench", "main.js"), ...words],
+      { env },
+    );
   } finally {
     sandbox.remove();
   }

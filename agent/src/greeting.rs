@@ -68,6 +68,13 @@ impl Greeting {
     }
 }
 
+/// Whether `bytes` begin with a host's line.
+#[must_use]
+pub fn starts_with_host_line(bytes: &[u8]) -> bool {
+    let line = bytes[..bytes.len().min(WINDOW_BYTES)].split(|byte| *byte == b'\n').next();
+    line.is_some_and(|line| line.len() < bytes.len() && parse_host_line(line).is_some())
+}
+
 /// Reads `PYRO/<version> <nonce>`, the line feed already gone.
 fn parse_host_line(line: &[u8]) -> Option<(u32, &str)> {
     let line = std::str::from_utf8(line.strip_prefix(HOST_MARK)?).ok()?;
@@ -141,6 +148,13 @@ mod tests {
         let input = [&hello("1")[..], HTTP2_PREFACE, b"\0\0\0"].concat();
         let (first, _) = greeting.feed(&input);
         assert_eq!(greeting.feed(&input[first..]), (HTTP2_PREFACE.len(), Some(Event::Http2)));
+    }
+
+    #[test]
+    fn a_host_line_is_one_only_from_its_first_byte_to_its_line_feed() {
+        let line = hello("1");
+        assert!(starts_with_host_line(&line) && starts_with_host_line(&[&line[..], b"more"].concat()));
+        assert!(!starts_with_host_line(&line[..line.len() - 1]) && !starts_with_host_line(&line[1..]));
     }
 
     proptest! {

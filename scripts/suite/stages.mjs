@@ -5,7 +5,7 @@
  */
 import { tool } from "../project.mjs";
 
-const SOURCES = ["src", "test", "scripts"];
+const SOURCES = ["src", "test", "scripts", "bench"];
 
 /** Programs: each counts as one check in the summary. `fast`: part of `npm run check`. */
 const checks = [

@@ -57,7 +57,7 @@ export const serverStatus = operation({
   input: z.object({}),
   output: z.object({
     running: z.boolean(),
-    version: z.string().nullable(),
+    version: z.string().nullable().describe("with its build after a plus sign"),
     pid: z.number().nullable(),
     started_at: z.string().nullable().describe("RFC 3339 time"),
     socket: z.string(),

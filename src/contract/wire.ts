@@ -11,14 +11,20 @@
 
 export const RPC_PREFIX = "/rpc";
 
-/** On every request and response: the version of who sent it. */
+/** On every request and response: the version and build of who sent it. */
 export const VERSION_HEADER = "pyro-version";
 
-/** Status of the answer to a client of another version, before anything was done for it. */
+/** Status of the answer to a client of another version or build, before anything was done for it. */
 export const VERSION_MISMATCH_STATUS = 426;
 
-/** Operations that work across versions: they are how a server of another version is replaced. */
-export const VERSIONLESS_PATHS: ReadonlySet<string> = new Set([
+/** On every request and response: the digest of the sender's settings (src/host/settings.ts). */
+export const SETTINGS_HEADER = "pyro-settings";
+
+/** Status of the answer to a client with other settings, before anything was done for it. */
+export const SETTINGS_MISMATCH_STATUS = 412;
+
+/** Operations that work across versions and settings: they are how a server is replaced by one that fits. */
+export const UNCONDITIONAL_PATHS: ReadonlySet<string> = new Set([
   `${RPC_PREFIX}/server/status`,
   `${RPC_PREFIX}/server/stop`,
 ]);

@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
-import { ENVIRONMENT_NAME_CHARS_MAX, MEMORY_MIB_MAX, MEMORY_MIB_MIN, VCPU_COUNT_MAX, VCPU_COUNT_MIN } from "../contract/limits.ts";
+import {
+  ENVIRONMENT_NAME_CHARS_MAX,
+  MEMORY_MIB_MAX,
+  MEMORY_MIB_MIN,
+  VCPU_COUNT_MAX,
+  VCPU_COUNT_MIN,
+} from "../contract/limits.ts";
 import { readTextIfPresent } from "../host/files.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { CATALOG } from "./catalog.ts";
@@ -18,19 +24,25 @@ const suites = Object.keys(DEBIAN_SUITES) as DebianSuite[];
 
 const entry = z.strictObject({
   description: z.string().max(200).default(""),
-  version: z.string().regex(/^\d+\.\d+\.\d+$/, "must look like 1.0.0").default("1.0.0"),
+  version: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+$/, "must look like 1.0.0")
+    .default("1.0.0"),
   suite: z.enum(suites).default("bookworm"),
-  packages: z
-    .array(z.string().regex(PACKAGE_NAME, "is not the name of a Debian package"))
-    .max(1000)
-    .default([]),
+  packages: z.array(z.string().regex(PACKAGE_NAME, "is not the name of a Debian package")).max(1000).default([]),
   vcpu_count: z.int().min(VCPU_COUNT_MIN).max(VCPU_COUNT_MAX).default(1),
   mem_mib: z.int().min(MEMORY_MIB_MIN).max(MEMORY_MIB_MAX).default(1024),
 });
 
 const file = z.strictObject({
   environments: z
-    .record(z.string().max(ENVIRONMENT_NAME_CHARS_MAX).regex(NAME, "is not a name for an environment: lower-case letters, digits, `.`, `+`, `-` and one `:`"), entry)
+    .record(
+      z
+        .string()
+        .max(ENVIRONMENT_NAME_CHARS_MAX)
+        .regex(NAME, "is not a name for an environment: lower-case letters, digits, `.`, `+`, `-` and one `:`"),
+      entry,
+    )
     .default({}),
 });
 
@@ -58,7 +70,11 @@ export function parseCustomEnvironments(text: string, path: string): Environment
   }
   return Object.entries(parsed.data.environments).map(([name, value]) => {
     if (CATALOG.some((definition) => definition.name === name)) {
-      throw mistake(path, lineOf(text, ["environments", name]), `environments.${name}: the name is taken by a built-in environment`);
+      throw mistake(
+        path,
+        lineOf(text, ["environments", name]),
+        `environments.${name}: the name is taken by a built-in environment`,
+      );
     }
     return {
       name,
@@ -90,7 +106,9 @@ function parseToml(text: string, path: string): unknown {
 }
 
 function mistake(path: string, line: number | undefined, what: string): PyroError {
-  return new PyroError("invalid_argument", `${path}${line === undefined ? "" : `:${line}`}: ${what}`, { remedy: `correct ${path}` });
+  return new PyroError("invalid_argument", `${path}${line === undefined ? "" : `:${line}`}: ${what}`, {
+    remedy: `correct ${path}`,
+  });
 }
 
 /**

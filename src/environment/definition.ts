@@ -32,7 +32,13 @@ const BUILD_GENERATION = 1;
 
 /** Identifies what is built. An installed environment with another recipe is out of date, whatever its version says. */
 export function recipeDigest(definition: EnvironmentDefinition): string {
-  const recipe = [BUILD_GENERATION, definition.name, definition.version, definition.suite, [...definition.packages].toSorted()];
+  const recipe = [
+    BUILD_GENERATION,
+    definition.name,
+    definition.version,
+    definition.suite,
+    [...definition.packages].toSorted(),
+  ];
   return createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
 }
 

@@ -1,10 +1,11 @@
 /** Installs one environment: produced in a directory of its own, complete or not there. */
-import { copyFile, link, open, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PullProgress } from "../contract/environment.ts";
-import { isErrno, syncDirectory } from "../host/files.ts";
+import { isErrno, syncDirectory, syncFile } from "../host/files.ts";
 import { type HostPaths, kernelsDirectory, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
+import { throwIfCancelled } from "./cancellation.ts";
 import { DEBIAN_SUITES, type EnvironmentDefinition, PLATFORM, recipeDigest } from "./definition.ts";
 import { checkIntegrity, recordFile } from "./integrity.ts";
 import { kernelId } from "./kernel.ts";
@@ -34,7 +35,7 @@ export async function buildEnvironment(installation: Installation): Promise<void
     installation.onProgress({ ...progress, environment: definition.name });
   const produced = await installation.source.produce({ definition, paths, directory: partial, signal, onProgress });
   onProgress({ phase: "verify" });
-  signal.throwIfAborted();
+  throwIfCancelled(signal);
   await rm(join(partial, "work"), { recursive: true, force: true });
   const manifest = await writeManifest(installation, partial, produced);
   await checkIntegrity(partial, manifest, "quick");
@@ -51,12 +52,16 @@ export async function removeAbandoned(paths: HostPaths, parent: string, source: 
   return [...mine, ...(await source.removeAbandoned())];
 }
 
-async function writeManifest(installation: Installation, partial: string, produced: ProducedEnvironment): Promise<EnvironmentManifest> {
+async function writeManifest(
+  installation: Installation,
+  partial: string,
+  produced: ProducedEnvironment,
+): Promise<EnvironmentManifest> {
   const { definition, source } = installation;
   const { rootfs, kernel, packages } = produced;
   const vmlinuz = join(partial, "vmlinuz");
   await shareFile(kernel.path, vmlinuz);
-  await flush(rootfs.path);
+  await syncFile(rootfs.path);
   const manifest: EnvironmentManifest = {
     manifest_version: 1,
     name: definition.name,
@@ -84,7 +89,7 @@ async function shareFile(source: string, target: string): Promise<void> {
   } catch (failure) {
     if (!isErrno(failure, "EXDEV") && !isErrno(failure, "EPERM") && !isErrno(failure, "EMLINK")) throw failure;
     await copyFile(source, target);
-    await flush(target);
+    await syncFile(target);
   }
 }
 
@@ -99,13 +104,4 @@ async function replaceDirectory(fresh: string, target: string): Promise<void> {
   await rename(fresh, target);
   await syncDirectory(parent);
   await rm(aside, { recursive: true, force: true });
-}
-
-async function flush(path: string): Promise<void> {
-  const file = await open(path, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

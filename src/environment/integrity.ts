@@ -22,19 +22,30 @@ export async function recordFile(path: string, content: { bytes: number; sha256:
  *
  * @throws PyroError `artifact_corrupt` naming the file.
  */
-export async function checkIntegrity(directory: string, manifest: EnvironmentManifest, depth: "quick" | "full"): Promise<void> {
+export async function checkIntegrity(
+  directory: string,
+  manifest: EnvironmentManifest,
+  depth: "quick" | "full",
+): Promise<void> {
   for (const file of [manifest.rootfs, manifest.kernel]) await checkFile(directory, manifest.name, file, depth);
 }
 
-async function checkFile(directory: string, environment: string, file: ManifestFile, depth: "quick" | "full"): Promise<void> {
+async function checkFile(
+  directory: string,
+  environment: string,
+  file: ManifestFile,
+  depth: "quick" | "full",
+): Promise<void> {
   const path = join(directory, file.file);
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) throw corrupt(environment, path, "is missing");
   if (found.size !== file.bytes) throw corrupt(environment, path, `has ${found.size} bytes instead of ${file.bytes}`);
   if (depth === "quick" && found.mtimeMs === file.mtime_ms) return;
-  if ((await sha256OfFile(path)) !== file.sha256) throw corrupt(environment, path, "has another content than was installed");
+  if ((await sha256OfFile(path)) !== file.sha256)
+    throw corrupt(environment, path, "has another content than was installed");
   // Copied or touched, but right: with its recorded time back, the next check is quick again.
-  if (found.mtimeMs !== file.mtime_ms) await utimes(path, found.atimeMs / 1000, file.mtime_ms / 1000).catch(() => undefined);
+  if (found.mtimeMs !== file.mtime_ms)
+    await utimes(path, found.atimeMs / 1000, file.mtime_ms / 1000).catch(() => undefined);
 }
 
 function corrupt(environment: string, path: string, how: string): PyroError {

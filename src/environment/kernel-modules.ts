@@ -6,7 +6,14 @@ import { readTextIfPresent } from "../host/files.ts";
 import { readModuleInfo, readModule } from "./module-file.ts";
 
 /** What every guest needs before it has a root file system: its disks, its link to the host, its file systems. */
-export const BOOT_MODULES = ["virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "squashfs", "overlay"] as const;
+export const BOOT_MODULES = [
+  "virtio_mmio",
+  "virtio_pci",
+  "virtio_blk",
+  "virtio_console",
+  "squashfs",
+  "overlay",
+] as const;
 
 /** The file system of workspace volumes. */
 export const VOLUME_MODULES = ["btrfs"] as const;
@@ -60,7 +67,8 @@ export async function resolveModules(directory: string, wanted: readonly string[
 function missingModules(directory: string, missing: readonly string[]): PyroError {
   return new PyroError("host_unsupported", `the kernel lacks ${missing.join(", ")}`, {
     evidence: { modules_directory: directory },
-    remedy: "use a kernel with these drivers as modules (PYRO_KERNEL_MODULES names their directory) or built in (listed in modules.builtin there)",
+    remedy:
+      "use a kernel with these drivers as modules (PYRO_KERNEL_MODULES names their directory) or built in (listed in modules.builtin there)",
   });
 }
 

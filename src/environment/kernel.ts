@@ -1,11 +1,11 @@
 /** The kernels guests boot: stored once each, shared by all environments, or one of the user's own. */
+import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import { isErrno } from "../host/files.ts";
 import { type HostPaths, kernelsDirectory } from "../host/paths.ts";
-import { sha256OfFile } from "./hash.ts";
 import { BOOT_MODULES, resolveModules } from "./kernel-modules.ts";
 
 /** Description of a stored kernel, `kernel.json` beside it. */
@@ -30,7 +30,10 @@ export interface KernelImage {
 }
 
 /** The stored kernel `id`, or undefined when it is not there or not readable. */
-export async function readStoredKernel(paths: HostPaths, id: string): Promise<(KernelImage & { record: KernelRecord }) | undefined> {
+export async function readStoredKernel(
+  paths: HostPaths,
+  id: string,
+): Promise<(KernelImage & { record: KernelRecord }) | undefined> {
   const directory = join(kernelsDirectory(paths), id);
   try {
     const record = kernelRecord.parse(JSON.parse(await readFile(join(directory, "kernel.json"), "utf8")));
@@ -54,7 +57,11 @@ export async function listStoredKernels(paths: HostPaths): Promise<string[]> {
 }
 
 /** Name of a stored kernel's directory. */
-export const kernelId = (record: Pick<KernelRecord, "release" | "sha256">): string => `${record.release}-${record.sha256.slice(0, 12)}`;
+export const kernelId = (record: Pick<KernelRecord, "release" | "sha256">): string =>
+  `${record.release}-${record.sha256.slice(0, 12)}`;
+
+/** The last one that was checked, and what it was then: a check reads and perhaps unpacks some twenty files. */
+let checked: { key: string; kernel: KernelImage } | undefined;
 
 /**
  * The user's own kernel, if `PYRO_KERNEL` names one. Its modules come from `PYRO_KERNEL_MODULES`, else from a
@@ -65,8 +72,17 @@ export const kernelId = (record: Pick<KernelRecord, "release" | "sha256">): stri
 export async function ownKernel(env: NodeJS.ProcessEnv): Promise<KernelImage | undefined> {
   const path = env["PYRO_KERNEL"];
   if (path === undefined || path === "") return undefined;
+  const found = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  const key = [path, env["PYRO_KERNEL_MODULES"] ?? "", found.ino, found.size, found.mtimeMs].join("\0");
+  if (checked?.key !== key) checked = { key, kernel: await checkKernel(path, env["PYRO_KERNEL_MODULES"]) };
+  return checked.kernel;
+}
+
+async function checkKernel(path: string, chosenModules: string | undefined): Promise<KernelImage> {
   const content = await readFile(path).catch((cause: unknown) => {
-    throw new PyroError("invalid_argument", `PYRO_KERNEL: ${path} cannot be read`, { cause, remedy: "correct or unset PYRO_KERNEL" });
+    throw unreadable(path, cause);
   });
   const release = bzImageRelease(content);
   if (release === undefined) {
@@ -74,9 +90,22 @@ export async function ownKernel(env: NodeJS.ProcessEnv): Promise<KernelImage | u
       remedy: "name a file such as /boot/vmlinuz-…, or unset PYRO_KERNEL",
     });
   }
-  const modulesDir = await modulesOf(path, release, env["PYRO_KERNEL_MODULES"]);
+  const modulesDir = await modulesOf(path, release, chosenModules);
   await resolveModules(modulesDir, BOOT_MODULES);
-  return { path, release, modulesDir, bytes: content.length, sha256: await sha256OfFile(path) };
+  return {
+    path,
+    release,
+    modulesDir,
+    bytes: content.length,
+    sha256: createHash("sha256").update(content).digest("hex"),
+  };
+}
+
+function unreadable(path: string, cause: unknown): PyroError {
+  return new PyroError("invalid_argument", `PYRO_KERNEL: ${path} cannot be read`, {
+    cause,
+    remedy: "correct or unset PYRO_KERNEL",
+  });
 }
 
 async function modulesOf(kernel: string, release: string, chosen: string | undefined): Promise<string> {
@@ -91,7 +120,8 @@ async function modulesOf(kernel: string, release: string, chosen: string | undef
  * at 0x20E the offset of the version text less 0x200 (Documentation/arch/x86/boot.rst).
  */
 export function bzImageRelease(image: Buffer): string | undefined {
-  if (image.length < 0x400 || image.readUInt16LE(0x1fe) !== 0xaa55 || image.toString("latin1", 0x202, 0x206) !== "HdrS") return undefined;
+  if (image.length < 0x400 || image.readUInt16LE(0x1fe) !== 0xaa55 || image.toString("latin1", 0x202, 0x206) !== "HdrS")
+    return undefined;
   const start = image.readUInt16LE(0x20e) + 0x200;
   const text = image.toString("latin1", start, Math.min(start + 256, image.length));
   return /^([^\s\0]+)/.exec(text)?.[1];

@@ -41,7 +41,10 @@ export function elfSection(elf: Buffer, wanted: string): Buffer | undefined {
     const section = (index: number): { name: number; content: Buffer } => {
       const at = offset + index * entryBytes;
       const start = Number(elf.readBigUInt64LE(at + 0x18));
-      return { name: elf.readUInt32LE(at), content: elf.subarray(start, start + Number(elf.readBigUInt64LE(at + 0x20))) };
+      return {
+        name: elf.readUInt32LE(at),
+        content: elf.subarray(start, start + Number(elf.readBigUInt64LE(at + 0x20))),
+      };
     };
     const names = section(namesIndex).content;
     for (let index = 0; index < count; index++) {

@@ -101,10 +101,13 @@ async function removeTree(path: string): Promise<number> {
   const inside = await readdir(path, { recursive: true }).catch(() => []);
   const found = await Promise.all([path, ...inside.map((name) => join(path, name))].map((each) => lstat(each)));
   await rm(path, { recursive: true, force: true });
-  return found.filter((each) => each.isDirectory() || each.nlink === 1).reduce((sum, { blocks }) => sum + blocks * 512, 0);
+  return found
+    .filter((each) => each.isDirectory() || each.nlink === 1)
+    .reduce((sum, { blocks }) => sum + blocks * 512, 0);
 }
 
-const pathsIn = async (directory: string): Promise<string[]> => (await namesIn(directory)).map((name) => join(directory, name));
+const pathsIn = async (directory: string): Promise<string[]> =>
+  (await namesIn(directory)).map((name) => join(directory, name));
 
 async function namesIn(directory: string): Promise<string[]> {
   return await readdir(directory).catch((failure: unknown) => {

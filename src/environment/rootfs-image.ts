@@ -32,7 +32,15 @@ export async function buildRootfsImage(
   target: string,
   options: { signal: AbortSignal; onBytes: (bytes: number) => void },
 ): Promise<RootfsImage> {
-  const args = ["-quiet", "-no-progress", "-exit-on-error", ...["-comp", "lz4"], "-noI", ...["-root-mode", "0755"], target];
+  const args = [
+    "-quiet",
+    "-no-progress",
+    "-exit-on-error",
+    ...["-comp", "lz4"],
+    "-noI",
+    ...["-root-mode", "0755"],
+    target,
+  ];
   const group = startGroup("sqfstar", args, {
     deadlineMs: DEADLINE_MS,
     signal: options.signal,
@@ -47,7 +55,12 @@ export async function buildRootfsImage(
   const outcome = await group.ended;
   if (outcome.code !== 0) throw imageFailure(errors, outcome.code);
   await ownRootDirectory(target);
-  return { path: target, format: ROOTFS_FORMAT, bytes: (await stat(target)).size, sha256: await sha256OfFile(target, options.signal) };
+  return {
+    path: target,
+    format: ROOTFS_FORMAT,
+    bytes: (await stat(target)).size,
+    sha256: await sha256OfFile(target),
+  };
 }
 
 /** Gives `tar` to the program's standard input, and reads on after the program has seen the archive's end. */
@@ -62,7 +75,8 @@ function feed(tar: Readable, group: ProgramGroup, onBytes: (bytes: number) => vo
   // The exit status says why it went away; the broken pipe only says that it did.
   input.on("error", () => undefined);
   const broken = (cause?: Error): void => {
-    if (!tar.readableEnded) group.stop(new PyroError("environment_failed", "the root file system broke off", { cause }));
+    if (!tar.readableEnded)
+      group.stop(new PyroError("environment_failed", "the root file system broke off", { cause }));
   };
   tar.once("error", broken);
   tar.once("close", () => broken());

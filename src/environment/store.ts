@@ -1,18 +1,28 @@
 /** The environments on this host: which there are, which are installed, and installing one. */
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { ArtifactFile, EnvironmentDefaults, EnvironmentDetails, EnvironmentSummary, PullProgress } from "../contract/environment.ts";
+import type {
+  EnvironmentDefaults,
+  EnvironmentDetails,
+  EnvironmentSummary,
+  PullProgress,
+} from "../contract/environment.ts";
 import { PyroError } from "../contract/error.ts";
 import { environmentsDirectory, type HostPaths } from "../host/paths.ts";
+import { SingleFlight } from "../host/single-flight.ts";
 import { debianSource } from "./debian/source.ts";
-import { DEBIAN_SUITES, type EnvironmentDefinition, installDirectoryName, PLATFORM, recipeDigest } from "./definition.ts";
+import {
+  DEBIAN_SUITES,
+  type EnvironmentDefinition,
+  installDirectoryName,
+  PLATFORM,
+  recipeDigest,
+} from "./definition.ts";
 import { buildEnvironment } from "./install.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { type KernelImage, ownKernel, readStoredKernel } from "./kernel.ts";
 import { type EnvironmentManifest, MANIFEST_NAME, readManifest } from "./manifest.ts";
 import { findEnvironment, knownEnvironments } from "./names.ts";
 import type { RootfsImage } from "./rootfs-image.ts";
-import { SingleFlight } from "../host/single-flight.ts";
 import type { EnvironmentSource } from "./source.ts";
 
 /** An environment whose files are here and were found to be right. */
@@ -83,7 +93,9 @@ export async function readInstalled(name: string, paths: HostPaths): Promise<Ins
 /** All environments, built-in ones first, installed or not. */
 export async function listEnvironments(paths: HostPaths): Promise<EnvironmentSummary[]> {
   const known = await knownEnvironments(paths);
-  return await Promise.all(known.map(async (definition) => summarize(definition, paths, await currentManifest(definition, paths))));
+  return await Promise.all(
+    known.map(async (definition) => summarize(definition, paths, await currentManifest(definition, paths))),
+  );
 }
 
 /**
@@ -91,13 +103,23 @@ export async function listEnvironments(paths: HostPaths): Promise<EnvironmentSum
  *
  * @throws PyroError `not_found`; with `verify` also `artifact_corrupt`.
  */
-export async function inspectEnvironment(name: string, paths: HostPaths, options: { verify?: boolean } = {}): Promise<EnvironmentDetails> {
+export async function inspectEnvironment(
+  name: string,
+  paths: HostPaths,
+  options: { verify?: boolean } = {},
+): Promise<EnvironmentDetails> {
   const definition = await findEnvironment(name, paths);
   const directory = installDirectory(definition, paths);
   const manifest = await currentManifest(definition, paths);
   const summary = summarize(definition, paths, manifest);
   if (manifest === undefined) {
-    const nothing = { kernel_image: null, kernel_version: null, rootfs_image: null, rootfs_format: null, rootfs_bytes: null };
+    const nothing = {
+      kernel_image: null,
+      kernel_version: null,
+      rootfs_image: null,
+      rootfs_format: null,
+      rootfs_bytes: null,
+    };
     return { ...summary, ...nothing, install_manifest: null, digest: null, installed_at: null };
   }
   if (options.verify === true) await checkIntegrity(directory, manifest, "full");
@@ -114,16 +136,6 @@ export async function inspectEnvironment(name: string, paths: HostPaths, options
   };
 }
 
-/** The files of an installed environment, for machine-readable output. */
-export function artifactFiles(installed: InstalledEnvironment): ArtifactFile[] {
-  return [installed.rootfs, installed.kernel].map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 }));
-}
-
-/** Directory names in the platform's directory, hidden ones included. */
-export async function installedDirectories(paths: HostPaths): Promise<string[]> {
-  return await readdir(platformDirectory(paths)).catch(() => []);
-}
-
 /** The installed environment if it can be used as it is; damage means building it again. */
 async function usable(definition: EnvironmentDefinition, paths: HostPaths): Promise<InstalledEnvironment | undefined> {
   try {
@@ -134,7 +146,10 @@ async function usable(definition: EnvironmentDefinition, paths: HostPaths): Prom
   }
 }
 
-async function readDefinition(definition: EnvironmentDefinition, paths: HostPaths): Promise<InstalledEnvironment | undefined> {
+async function readDefinition(
+  definition: EnvironmentDefinition,
+  paths: HostPaths,
+): Promise<InstalledEnvironment | undefined> {
   const directory = installDirectory(definition, paths);
   const manifest = await readManifest(directory);
   if (manifest === undefined || manifest.recipe !== recipeDigest(definition)) return undefined;
@@ -148,18 +163,27 @@ async function kernelOf(directory: string, manifest: EnvironmentManifest, paths:
   const { id, release, bytes, sha256, file } = manifest.kernel;
   const stored = await readStoredKernel(paths, id);
   if (stored === undefined) {
-    throw new PyroError("artifact_corrupt", `the modules of kernel ${id} are gone`, { remedy: `pyro env pull ${manifest.name}` });
+    throw new PyroError("artifact_corrupt", `the modules of kernel ${id} are gone`, {
+      remedy: `pyro env pull ${manifest.name}`,
+    });
   }
   return { path: join(directory, file), release, bytes, sha256, modulesDir: stored.modulesDir };
 }
 
 /** The manifest of what is installed for `definition` as it is today; a damaged one counts as not installed. */
-async function currentManifest(definition: EnvironmentDefinition, paths: HostPaths): Promise<EnvironmentManifest | undefined> {
+async function currentManifest(
+  definition: EnvironmentDefinition,
+  paths: HostPaths,
+): Promise<EnvironmentManifest | undefined> {
   const manifest = await readManifest(installDirectory(definition, paths)).catch(() => undefined);
   return manifest?.recipe === recipeDigest(definition) ? manifest : undefined;
 }
 
-function summarize(definition: EnvironmentDefinition, paths: HostPaths, manifest: EnvironmentManifest | undefined): EnvironmentSummary {
+function summarize(
+  definition: EnvironmentDefinition,
+  paths: HostPaths,
+  manifest: EnvironmentManifest | undefined,
+): EnvironmentSummary {
   return {
     name: definition.name,
     version: definition.version,

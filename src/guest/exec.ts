@@ -1,7 +1,9 @@
 /** Following one command in the guest: output, input, end. */
 import { PyroError } from "../contract/error.ts";
 import { type AttachResponse, type Exit, Stream } from "./generated/pyro/agent/v1/agent_pb.ts";
+import { LatestValue } from "./latest-value.ts";
 import { type AgentClient, guestError } from "./link.ts";
+import { Overdue } from "./overdue.ts";
 
 /** Output the agent may hold back for a lost link before it is told that we have it. */
 const ACKNOWLEDGE_EVERY_BYTES = 512 * 1024;
@@ -17,6 +19,8 @@ export interface FollowOptions {
   /** Takes output as it comes; the next piece is given when its promise has settled. */
   readonly onOutput: (stream: "stdout" | "stderr", data: Uint8Array) => Promise<void> | void;
   readonly signal?: AbortSignal;
+  /** Milliseconds from now after which the guest has ended the command by itself; undefined: it may run for ever. */
+  readonly endsWithinMs?: number;
 }
 
 /**
@@ -25,6 +29,7 @@ export interface FollowOptions {
  */
 export async function followCommand(agent: AgentClient, execId: string, options: FollowOptions): Promise<Exit> {
   const taken: OutputOffsets = { stdout: options.from?.stdout ?? 0n, stderr: options.from?.stderr ?? 0n };
+  const overdue = new Overdue(options.endsWithinMs);
   const acknowledgements = new LatestValue({ ...taken });
   let unacknowledged = 0;
   const requests = (async function* () {
@@ -33,19 +38,23 @@ export async function followCommand(agent: AgentClient, execId: string, options:
     }
   })();
   try {
-    const responses = agent.attach(requests, options.signal === undefined ? {} : { signal: options.signal });
-    for await (const response of responses) {
+    const signals = [overdue.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    overdue.wait();
+    for await (const response of agent.attach(requests, { signal: AbortSignal.any(signals) })) {
+      overdue.arrived(response.event.case === "output" ? response.event.value.data.length : 0);
       const exit = await takeEvent(response, taken, options.onOutput);
       if (exit !== undefined) return exit;
       if (response.event.case === "output") unacknowledged += response.event.value.data.length;
+      overdue.wait();
       if (unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
         acknowledgements.set({ ...taken });
         unacknowledged = 0;
       }
     }
   } catch (failure) {
-    throw guestError(failure, "following the command");
+    throw overdue.failure ?? guestError(failure, "following the command");
   } finally {
+    overdue.stop();
     acknowledgements.end();
   }
   throw new PyroError("guest_unreachable", "the guest agent ended the output of a command that has not ended");
@@ -94,40 +103,5 @@ export async function feedInput(
     return (await agent.stdin(messages, { signal })).acceptedBytes;
   } catch (failure) {
     throw guestError(failure, "feeding the command's input");
-  }
-}
-
-/** An async sequence that holds only the newest value: what is not taken in time is replaced. */
-class LatestValue<T> implements AsyncIterable<T> {
-  #value: T | undefined;
-  #ended = false;
-  #wake: (() => void) | undefined;
-
-  constructor(first: T) {
-    this.#value = first;
-  }
-
-  set(value: T): void {
-    this.#value = value;
-    this.#wake?.();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
-    for (;;) {
-      const value = this.#value;
-      this.#value = undefined;
-      if (value !== undefined) yield value;
-      else if (this.#ended) return;
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    }
   }
 }

@@ -39,6 +39,8 @@ export async function greet(stream: Duplex, deadlineMs: number): Promise<number>
       if (typeof outcome === "number") resolve(outcome);
       else reject(outcome);
     };
+    // A stream that has ended already tells nobody again.
+    if (stream.destroyed || stream.readableEnded) return onEnd();
     stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
     // A stream that was accepted paused stays so until it is told.
     stream.resume();

@@ -40,7 +40,12 @@ export async function openGuestLink(stream: Duplex, deadlineMs: number): Promise
   let used = false;
   const sessionManager = new Http2SessionManager(
     AUTHORITY,
-    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_DEADLINE_MS },
+    {
+      pingIntervalMs: PING_INTERVAL_MS,
+      pingTimeoutMs: PING_DEADLINE_MS,
+      // A machine may be held for hours between two commands, and its link cannot be opened again.
+      idleConnectionTimeoutMs: Number.POSITIVE_INFINITY,
+    },
     {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX, enablePush: false },
       // One stream, one session: a second session would need a new greeting.

@@ -24,6 +24,16 @@ export async function writeFileDurably(path: string, data: string | Uint8Array, 
   await syncDirectory(dirname(path));
 }
 
+/** Flushes a file's content, written by whom it may be, to the disk. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Flushes a directory's entries (creations, renames) to the disk. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");

@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 export interface HostPaths {
   /** Rebuildable: environments, kernels, templates. `PYRO_CACHE_DIR`. */
@@ -18,21 +18,26 @@ export interface HostPaths {
   readonly config: string;
 }
 
-/** The roots for `env`, without touching the disk. */
+/** The roots for `env`, without touching the disk. Relative ones are taken from the working directory, empty ones ignored. */
 export function hostPaths(env: NodeJS.ProcessEnv = process.env): HostPaths {
   const home = env["HOME"] ?? homedir();
   const runtimeBase = env["XDG_RUNTIME_DIR"];
   return {
-    cache: env["PYRO_CACHE_DIR"] ?? join(env["XDG_CACHE_HOME"] ?? join(home, ".cache"), "pyro"),
-    state: env["PYRO_STATE_DIR"] ?? join(env["XDG_STATE_HOME"] ?? join(home, ".local", "state"), "pyro"),
+    cache: chosen(env, "PYRO_CACHE_DIR") ?? join(env["XDG_CACHE_HOME"] ?? join(home, ".cache"), "pyro"),
+    state: chosen(env, "PYRO_STATE_DIR") ?? join(env["XDG_STATE_HOME"] ?? join(home, ".local", "state"), "pyro"),
     runtime:
-      env["PYRO_RUNTIME_DIR"] ??
+      chosen(env, "PYRO_RUNTIME_DIR") ??
       // No XDG_RUNTIME_DIR: a cron job, a container, a bare ssh. The name carries the uid and the server checks the owner.
       (runtimeBase === undefined || runtimeBase === ""
         ? join("/tmp", `pyro-${process.getuid?.() ?? 0}`)
         : join(runtimeBase, "pyro")),
-    config: env["PYRO_CONFIG_DIR"] ?? join(env["XDG_CONFIG_HOME"] ?? join(home, ".config"), "pyro"),
+    config: chosen(env, "PYRO_CONFIG_DIR") ?? join(env["XDG_CONFIG_HOME"] ?? join(home, ".config"), "pyro"),
   };
+}
+
+function chosen(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = env[name];
+  return value === undefined || value === "" ? undefined : resolve(value);
 }
 
 export const environmentsDirectory = (paths: HostPaths): string => join(paths.cache, "environments");

@@ -1,5 +1,6 @@
 /** The only place where pyro starts programs on the host: its own tools, never anything of a guest or a user. */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
+import { StringDecoder } from "node:string_decoder";
 import { PyroError } from "../contract/error.ts";
 import { isErrno } from "./files.ts";
 import { Tail } from "./tail.ts";
@@ -33,7 +34,8 @@ export async function runProgram(file: string, args: readonly string[], options:
   const child = startProgram(file, args, { ...options, stdio: ["pipe", "pipe", "pipe"] });
   const stdout = captureTail(child.stdout);
   const stderr = captureTail(child.stderr, options.onStderr);
-  child.stdin?.on("error", ignoreClosedPipe);
+  // A program that ends without reading its input is no failure of ours: its exit status tells.
+  child.stdin?.on("error", () => undefined);
   child.stdin?.end(options.input);
   const outcome = await ended(child, file, options);
   return { ...outcome, stdout: stdout(), stderr: stderr() };
@@ -62,8 +64,10 @@ export async function ended(
   return await new Promise((resolve, reject) => {
     let failure: PyroError | undefined;
     let killTimer: NodeJS.Timeout | undefined;
+    let exited = false;
     const stop = (why: PyroError): void => {
       failure ??= why;
+      if (exited) return dropPipes(child);
       child.kill("SIGTERM");
       killTimer ??= setTimeout(() => child.kill("SIGKILL"), TERM_GRACE_MS);
     };
@@ -82,12 +86,22 @@ export async function ended(
       settle();
       reject(startFailure(file, cause));
     });
+    child.once("exit", () => {
+      exited = true;
+      if (failure !== undefined) dropPipes(child);
+    });
     child.once("close", (code, signal) => {
       settle();
       if (failure === undefined) resolve({ code, signal });
       else reject(failure);
     });
   });
+}
+
+/** A descendant may hold the pipes open after the program has ended; whoever gave up does not wait for it. */
+function dropPipes(child: ChildProcess): void {
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }
 
 /** The typed error for a program that could not be started. */
@@ -104,14 +118,11 @@ export function startFailure(file: string, cause: unknown): PyroError {
 
 function captureTail(stream: NodeJS.ReadableStream | null, onText?: (text: string) => void): () => string {
   const tail = new Tail(CAPTURE_BYTES_MAX);
+  // A character may lie across two chunks.
+  const decoder = new StringDecoder();
   stream?.on("data", (chunk: Buffer) => {
-    onText?.(chunk.toString());
+    onText?.(decoder.write(chunk));
     tail.push(chunk);
   });
   return () => tail.text();
-}
-
-/** A program that ends without reading its input is no failure of ours: its exit status tells. */
-function ignoreClosedPipe(failure: Error): void {
-  if (!isErrno(failure, "EPIPE")) throw failure;
 }

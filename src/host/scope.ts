@@ -11,6 +11,7 @@ type Release = () => void | Promise<void>;
 export class Scope {
   readonly #releases: Release[] = [];
   #closed = false;
+  #closing: Promise<void> | undefined;
 
   /** Registers a release; on a scope that is already closed it is an error of the program. */
   defer(release: Release): void {
@@ -24,8 +25,14 @@ export class Scope {
     this.#closed = true;
   }
 
+  /** Releases everything. Whoever calls it while or after another one does waits for the same end. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#closing ??= this.#releaseAll();
+    await this.#closing;
+  }
+
+  async #releaseAll(): Promise<void> {
     const failures: unknown[] = [];
     for (let release = this.#releases.pop(); release !== undefined; release = this.#releases.pop()) {
       try {

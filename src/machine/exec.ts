@@ -14,6 +14,9 @@ const CALL_DEADLINE_MS = 30_000;
 const TIMED_OUT_CODE = 124;
 /** A shell's exit code for a command ended by signal n is 128 + n. */
 const SIGNAL_CODE_BASE = 128;
+/** Linux: a status has eight bits, and signals end at SIGRTMAX. */
+const EXIT_CODE_MAX = 255;
+const SIGNAL_MAX = 64;
 
 /** Starts a command; its outcome settles when it has ended and its output was taken. */
 export function startExec(agent: AgentClient, request: ExecRequest): Exec {
@@ -68,7 +71,10 @@ async function follow(agent: AgentClient, execId: string, request: ExecRequest):
   // Input that fails because the command has ended is no failure; any other one shows in the command's own end.
   input?.catch(() => undefined);
   try {
-    const exit = await followCommand(agent, execId, { onOutput: request.onOutput });
+    const exit = await followCommand(agent, execId, {
+      onOutput: request.onOutput,
+      endsWithinMs: request.timeLimitMs,
+    });
     return await toOutcome(exit, request);
   } finally {
     ended.abort();
@@ -82,17 +88,25 @@ async function toOutcome(exit: Exit, request: ExecRequest): Promise<ExecOutcome>
   const { outcome } = exit;
   switch (outcome.case) {
     case "code":
-      return { ...base, exitCode: outcome.value };
-    case "signal":
-      return { ...base, exitCode: SIGNAL_CODE_BASE + outcome.value, signal: outcome.value };
+      return { ...base, exitCode: inRange(outcome.value, 0, EXIT_CODE_MAX) };
+    case "signal": {
+      const signal = inRange(outcome.value, 1, SIGNAL_MAX);
+      return { ...base, exitCode: SIGNAL_CODE_BASE + signal, signal };
+    }
     case "timedOut":
       return { ...base, exitCode: TIMED_OUT_CODE, signal: constants.signals.SIGKILL, timedOut: true };
     case "startFailure":
       // As a shell does: the reason on stderr, and its code.
       await request.onOutput("stderr", new TextEncoder().encode(`pyro: ${outcome.value.message}\n`));
-      return { ...base, exitCode: outcome.value.shellCode };
+      return { ...base, exitCode: inRange(outcome.value.shellCode, 1, EXIT_CODE_MAX) };
     case undefined:
     default:
       throw new PyroError("guest_failed", "the guest agent sent an end without an outcome");
   }
+}
+
+/** A number of the agent's that can be what it is said to be. */
+function inRange(value: number, from: number, to: number): number {
+  if (value >= from && value <= to) return value;
+  throw new PyroError("guest_failed", `the guest agent sent an end with ${value}, expected ${from} to ${to}`);
 }

@@ -3,8 +3,8 @@
  * not outlive the host's uptime either.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import { type HostPaths, machineRuntimeDirectory, makePrivateDirectory } from "../host/paths.ts";
@@ -70,29 +70,38 @@ export async function writeMachineRecord(directory: string, record: MachineRecor
   await rename(`${path}.tmp`, path);
 }
 
-export async function removeMachineDirectory(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
+export async function removeMachineDirectory(paths: HostPaths, id: string): Promise<void> {
+  await rm(machineRuntimeDirectory(paths, id), { recursive: true, force: true });
 }
 
 /**
- * Ends what an earlier server of this user left: its machines' VMMs and their directories.
+ * Ends what an earlier server of this user left: its machines' VMMs and their directories. One that cannot be removed is
+ * said and left: it hurts no other machine.
  * @returns ids of the machines that were ended or cleaned
  */
-export async function endLeftoverMachines(paths: HostPaths): Promise<string[]> {
+export async function endLeftoverMachines(paths: HostPaths, onNotice: (notice: string) => void): Promise<string[]> {
   const parent = machineRuntimeDirectory(paths, "");
   const ids = await readdir(parent).catch((failure: unknown) => {
     if (isErrno(failure, "ENOENT")) return [];
     throw new PyroError("permission_denied", `cannot read ${parent}`, { cause: failure });
   });
   for (const id of ids) {
-    const directory = join(parent, id);
-    const record = await readMachineRecord(directory);
-    // Without a process in its record the machine was being started: its VMM is known by where it runs.
-    const processes = record?.process === undefined ? await processesIn(directory) : [record.process];
-    for (const leftover of processes) signalProcess(leftover, "SIGKILL");
-    await removeMachineDirectory(directory);
+    try {
+      await endLeftoverMachine(paths, id);
+    } catch (failure) {
+      onNotice(`machine ${id} of an earlier server cannot be removed: ${PyroError.from(failure).message}`);
+    }
   }
   return ids;
+}
+
+async function endLeftoverMachine(paths: HostPaths, id: string): Promise<void> {
+  const directory = machineRuntimeDirectory(paths, id);
+  const record = await readMachineRecord(directory);
+  // Without a process in its record the machine was being started: its VMM is known by where it writes.
+  const processes = record?.process === undefined ? await writersIn(directory) : [record.process];
+  for (const leftover of processes) signalProcess(leftover, "SIGKILL");
+  await removeMachineDirectory(paths, id);
 }
 
 /** The record, or undefined when there is none or it cannot be read: one bad record never hurts another machine. */
@@ -104,13 +113,17 @@ async function readMachineRecord(directory: string): Promise<MachineRecord | und
   }
 }
 
-/** Processes of ours whose working directory is `directory`: the VMM and its launcher run in their machine's. */
-async function processesIn(directory: string): Promise<ProcessIdentity[]> {
+/**
+ * Processes whose standard output is a file in `directory`: a VMM's is its log. Where a process stands says less: the
+ * user's shell may stand there too.
+ */
+async function writersIn(directory: string): Promise<ProcessIdentity[]> {
+  const real = await realpath(directory);
   const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name));
   const found: ProcessIdentity[] = [];
   for (const pid of pids) {
-    const workingDirectory = await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
-    const identity = workingDirectory === directory ? identifyProcess(Number(pid)) : undefined;
+    const output = await readlink(`/proc/${pid}/fd/1`).catch(() => "");
+    const identity = dirname(output) === real ? identifyProcess(Number(pid)) : undefined;
     if (identity !== undefined) found.push(identity);
   }
   return found;

@@ -1,17 +1,16 @@
 /** All machines of one server. */
 import { freemem } from "node:os";
-import { PyroError } from "../contract/error.ts";
+import { type ErrorCode, PyroError } from "../contract/error.ts";
 import type { PullProgress } from "../contract/environment.ts";
 import type { HostPaths } from "../host/paths.ts";
-import type { TemplateFiles } from "../vmm/driver.ts";
 import { type BootableEnvironment, type MachineKind, templateParts } from "./bootable.ts";
 import { ensureEmptySeed, endLeftoverMachines } from "./machine-directory.ts";
 import type { Machines, OpenMachine, OpenRequest } from "./machine.ts";
 import { openMachine } from "./open-machine.ts";
 import { ReadyMachines } from "./ready-machines.ts";
 import { SingleFlight } from "../host/single-flight.ts";
-import { dropTemplate, ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "./start.ts";
-import { templateKey } from "./template.ts";
+import { ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "./start.ts";
+import { removePartialTemplates, type Template, templateKey } from "./template.ts";
 
 /** What the machine layer needs of the layers below, chosen by whoever composes the server. */
 export interface MachineSources {
@@ -32,9 +31,13 @@ export interface MachineSources {
 /** Share of the host's free memory that a new machine may take at most. */
 const FREE_MEMORY_SHARE = 0.9;
 
+/** How a start fails when its template is not what this VMM can load. */
+const TEMPLATE_MAY_BE_UNFIT: readonly ErrorCode[] = ["vmm_failed", "guest_unreachable", "artifact_corrupt"];
+
 /** Cleans up what an earlier server left, then serves machines. */
 export async function createMachines(sources: MachineSources): Promise<Machines> {
-  await endLeftoverMachines(sources.paths);
+  await endLeftoverMachines(sources.paths, sources.onNotice);
+  await removePartialTemplates(sources.paths);
   await ensureEmptySeed(sources.paths);
   return new MachineTable(sources);
 }
@@ -42,17 +45,23 @@ export async function createMachines(sources: MachineSources): Promise<Machines>
 class MachineTable implements Machines {
   readonly #sources: MachineSources;
   readonly #held = new Map<string, { machine: OpenMachine; kind: MachineKind }>();
-  readonly #templates = new SingleFlight<TemplateFiles, "building">();
+  /** Kinds whose environment is being started from. */
+  readonly #starting = new Set<MachineKind>();
+  readonly #templates = new SingleFlight<Template, "building">();
   readonly #ready: ReadyMachines;
   readonly #listeners = new Set<() => void>();
-  #closed = false;
+  readonly #stopping = new AbortController();
+  /** Calls that `close` cancels and waits for. */
+  readonly #working = new Set<Promise<unknown>>();
 
   constructor(sources: MachineSources) {
     this.#sources = sources;
     this.#ready = new ReadyMachines({
       limit: sources.readyLimit,
       onChange: () => this.#changed(),
+      onNotice: sources.onNotice,
       start: async (kind, signal) => {
+        checkMemory(kind);
         const context = this.#context(signal);
         return await startFromTemplate(kind, await this.#template(kind, context, () => undefined), context);
       },
@@ -60,7 +69,36 @@ class MachineTable implements Machines {
   }
 
   async open(request: OpenRequest): Promise<OpenMachine> {
-    if (this.#closed) throw new PyroError("invalid_state", "the server is stopping");
+    return await this.#untilClosed(request.signal, async (signal) => await this.#open({ ...request, signal }));
+  }
+
+  async pull(
+    name: string,
+    options: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
+  ): Promise<void> {
+    await this.#untilClosed(options.signal, async (signal) => await this.#pull(name, { ...options, signal }));
+  }
+
+  environmentsInUse(): ReadonlySet<string> {
+    const kinds = [...this.#starting, ...[...this.#held.values()].map(({ kind }) => kind)];
+    return new Set(kinds.map(({ environment }) => environment.installDir));
+  }
+
+  counts(): { held: number; ready: number } {
+    return { held: this.#held.size, ready: this.#ready.count };
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.allSettled(this.#working);
+    await Promise.all([this.#ready.close(), ...[...this.#held.values()].map(({ machine }) => machine.close())]);
+  }
+
+  async #open(request: OpenRequest): Promise<OpenMachine> {
     const vmm = await this.#sources.vmm(request.requireIsolation);
     request.onPhase("create", undefined);
     const environment = await this.#sources.environment(request.environment, {
@@ -73,8 +111,10 @@ class MachineTable implements Machines {
       memoryMib: request.memoryMib ?? environment.defaults.memoryMib,
     };
     const kind: MachineKind = { environment, shape, ...vmm };
-    const started = (await this.#ready.take(kind)) ?? (await this.#start(kind, request));
-    if (request.signal.aborted || this.#closed) {
+    const started = await this.#using(kind, async () => {
+      return (await this.#ready.take(kind, request.signal)) ?? (await this.#start(kind, request));
+    });
+    if (request.signal.aborted) {
       await started.scope.close();
       throw new PyroError("cancelled", "the start of the machine was cancelled");
     }
@@ -85,7 +125,7 @@ class MachineTable implements Machines {
     return machine;
   }
 
-  async pull(
+  async #pull(
     name: string,
     options: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
   ): Promise<void> {
@@ -99,52 +139,63 @@ class MachineTable implements Machines {
     });
     const vmm = await this.#sources.vmm("any");
     const kind: MachineKind = { environment, shape: environment.defaults, ...vmm };
-    await this.#template(kind, this.#context(options.signal), () => {
-      options.onProgress({ phase: "template", environment: name });
+    await this.#using(kind, async () => {
+      return await this.#template(kind, this.#context(options.signal), () => {
+        options.onProgress({ phase: "template", environment: name });
+      });
     });
     options.onProgress({ phase: "ready", environment: name });
-  }
-
-  environmentsInUse(): ReadonlySet<string> {
-    return new Set([...this.#held.values()].map(({ kind }) => kind.environment.installDir));
-  }
-
-  counts(): { held: number; ready: number } {
-    return { held: this.#held.size, ready: this.#ready.count };
-  }
-
-  onChange(listener: () => void): void {
-    this.#listeners.add(listener);
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    await Promise.all([this.#ready.close(), ...[...this.#held.values()].map(({ machine }) => machine.close())]);
   }
 
   async #start(kind: MachineKind, request: OpenRequest): Promise<StartedMachine> {
     checkMemory(kind);
     const context = this.#context(request.signal);
     const build = (): void => request.onPull({ phase: "template", environment: kind.environment.name });
+    const template = await this.#template(kind, context, build);
     try {
-      return await startFromTemplate(kind, await this.#template(kind, context, build), context);
+      return await startFromTemplate(kind, template, context);
     } catch (failure) {
       // Nothing of the caller's has run yet, so a template that this VMM does not load may be made again: once.
-      const error = PyroError.from(failure);
-      if (error.code !== "vmm_failed" && error.code !== "guest_unreachable") throw error;
-      this.#sources.onNotice(
-        `the template of ${kind.environment.name} did not start and is made again: ${error.message}`,
-      );
-      await dropTemplate(kind, this.#sources.paths);
-      return await startFromTemplate(kind, await this.#template(kind, context, build), context);
+      if (!PyroError.is(failure) || !TEMPLATE_MAY_BE_UNFIT.includes(failure.code)) throw failure;
+      this.#sources.onNotice(`${kind.environment.name} did not start from its template: ${failure.message}`);
+      return await startFromTemplate(kind, await this.#template(kind, context, build, template.id), context);
     }
   }
 
-  async #template(kind: MachineKind, context: StartContext, onBuild: () => void): Promise<TemplateFiles> {
+  /** The kind's template, made once for all who want it now; any but the one named `unfit`. */
+  async #template(kind: MachineKind, context: StartContext, onBuild: () => void, unfit?: string): Promise<Template> {
     const key = templateKey(templateParts(kind));
-    return await this.#templates.join(key, { signal: context.signal, onProgress: onBuild }, async (signal, note) => {
-      return await ensureTemplate(kind, { ...context, signal }, () => note("building"));
-    });
+    const passenger = { signal: context.signal, onProgress: onBuild };
+    for (;;) {
+      const template = await this.#templates.join(key, passenger, async (signal, note) => {
+        return await ensureTemplate(kind, { ...context, signal }, () => note("building"), unfit);
+      });
+      if (template.id !== unfit) return template;
+      // That was the search of somebody who does not know yet that it is unfit.
+    }
+  }
+
+  /** Runs `work` so that `close` cancels it and waits for its end. */
+  async #untilClosed<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const stopping = this.#stopping.signal;
+    if (stopping.aborted) throw new PyroError("invalid_state", "the server is stopping");
+    const working = work(AbortSignal.any([signal, stopping]));
+    this.#working.add(working);
+    try {
+      return await working;
+    } finally {
+      this.#working.delete(working);
+    }
+  }
+
+  /** Runs `work` so that the kind's environment counts as used. */
+  async #using<T>(kind: MachineKind, work: () => Promise<T>): Promise<T> {
+    this.#starting.add(kind);
+    try {
+      return await work();
+    } finally {
+      this.#starting.delete(kind);
+    }
   }
 
   #context(signal: AbortSignal): StartContext {
@@ -156,7 +207,7 @@ class MachineTable implements Machines {
     this.#held.delete(id);
     this.#changed();
     // Not earlier: making a machine ready takes CPU that the command had better use.
-    if (entry !== undefined && !this.#closed) this.#ready.prepare(entry.kind);
+    if (entry !== undefined && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
   }
 
   #changed(): void {

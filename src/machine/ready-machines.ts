@@ -6,6 +6,7 @@
  * for the server to live.
  */
 import { PyroError } from "../contract/error.ts";
+import { isAlive } from "../host/process-identity.ts";
 import { startExec } from "./exec.ts";
 import { type MachineKind, templateParts } from "./bootable.ts";
 import type { StartedMachine } from "./start.ts";
@@ -15,30 +16,34 @@ import { templateKey } from "./template.ts";
 const KEPT_FOR_MS = 180_000;
 const WARM_UP_LIMIT_MS = 20_000;
 
+/** One that is kept, or being made. It is in the list exactly as long as it may be taken. */
 interface Ready {
   readonly key: string;
+  /** Undefined when it could not be made, or was cancelled. */
   readonly machine: Promise<StartedMachine | undefined>;
   readonly cancel: () => void;
-  expiry: NodeJS.Timeout | undefined;
+  readonly expiry: NodeJS.Timeout;
   /** Whether it could be taken without waiting. */
   warm: boolean;
 }
 
-export class ReadyMachines {
-  readonly #start: (kind: MachineKind, signal: AbortSignal) => Promise<StartedMachine>;
-  readonly #limit: number;
-  readonly #onChange: () => void;
-  readonly #ready: Ready[] = [];
+interface ReadyMachinesOptions {
+  /** How many at most, of all kinds together; 0: none. */
+  readonly limit: number;
+  readonly keptForMs?: number;
+  readonly start: (kind: MachineKind, signal: AbortSignal) => Promise<StartedMachine>;
+  readonly onChange: () => void;
+  readonly onNotice: (notice: string) => void;
+}
 
-  constructor(options: {
-    /** How many at most, of all kinds together; 0: none. */
-    limit: number;
-    start: (kind: MachineKind, signal: AbortSignal) => Promise<StartedMachine>;
-    onChange: () => void;
-  }) {
-    this.#limit = options.limit;
-    this.#start = options.start;
-    this.#onChange = options.onChange;
+export class ReadyMachines {
+  readonly #options: ReadyMachinesOptions;
+  readonly #ready: Ready[] = [];
+  /** Ends in progress, so that `close` can wait for those that nobody else waits for. */
+  readonly #ending = new Set<Promise<void>>();
+
+  constructor(options: ReadyMachinesOptions) {
+    this.#options = options;
   }
 
   /** Machines that can be taken without waiting. */
@@ -46,81 +51,111 @@ export class ReadyMachines {
     return this.#ready.filter(({ warm }) => warm).length;
   }
 
-  /** Takes a ready machine of this kind, or undefined. One that is being made is waited for: it is ahead of a new one. */
-  async take(kind: MachineKind): Promise<StartedMachine | undefined> {
+  /**
+   * Takes a ready machine of this kind, or undefined. One that is being made is waited for: it is ahead of a new one. On
+   * abort its making is cancelled; what comes all the same is the caller's.
+   */
+  async take(kind: MachineKind, signal: AbortSignal): Promise<StartedMachine | undefined> {
     const key = templateKey(templateParts(kind));
-    const index = this.#ready.findIndex((each) => each.key === key);
-    const [ready] = index === -1 ? [] : this.#ready.splice(index, 1);
+    const ready = this.#ready.find((each) => each.key === key);
     if (ready === undefined) return undefined;
-    clearTimeout(ready.expiry);
-    this.#onChange();
-    return await ready.machine;
+    this.#forget(ready);
+    if (signal.aborted) ready.cancel();
+    signal.addEventListener("abort", ready.cancel, { once: true });
+    const machine = await ready.machine.finally(() => signal.removeEventListener("abort", ready.cancel));
+    if (machine === undefined || isAlive(machine.vmm.process)) return machine;
+    // It ended on its own just now.
+    await machine.scope.close();
+    return undefined;
   }
 
   /** Starts making one of this kind ready, unless there is one; the oldest of another kind gives way. */
   prepare(kind: MachineKind): void {
+    const { limit, keptForMs = KEPT_FOR_MS } = this.#options;
     const key = templateKey(templateParts(kind));
-    if (this.#limit === 0 || this.#ready.some((each) => each.key === key)) return;
-    while (this.#ready.length >= this.#limit) void this.#end(this.#ready[0]);
+    if (limit === 0 || this.#ready.some((each) => each.key === key)) return;
+    while (this.#ready.length >= limit) this.#end(this.#ready[0]);
     const controller = new AbortController();
     const ready: Ready = {
       key,
       cancel: () => controller.abort(),
-      expiry: undefined,
       warm: false,
-      // A machine that cannot be made ready is only a start less quick: the next call meets the fault itself and reports it.
-      machine: this.#make(kind, controller.signal).catch(() => {
+      machine: this.#make(kind, controller.signal).catch((failure: unknown) => {
+        // Only a start less quick: the next call meets the fault itself and reports it.
+        if (!controller.signal.aborted) this.#notice("was not made", failure);
         this.#forget(ready);
         return undefined;
       }),
+      expiry: setTimeout(() => this.#end(ready), keptForMs).unref(),
     };
     this.#ready.push(ready);
-    void ready.machine.then((machine) => {
-      ready.warm = machine !== undefined;
-      this.#onChange();
-    });
-    ready.expiry = setTimeout(() => void this.#end(ready), KEPT_FOR_MS).unref();
+    void ready.machine.then((machine) => this.#watch(ready, machine));
   }
 
   /** Ends them all and waits until they are gone. */
   async close(): Promise<void> {
-    await Promise.all([...this.#ready].map((ready) => this.#end(ready)));
+    for (const ready of [...this.#ready]) this.#end(ready);
+    await Promise.all(this.#ending);
+  }
+
+  #watch(ready: Ready, machine: StartedMachine | undefined): void {
+    if (machine === undefined || !this.#ready.includes(ready)) return;
+    ready.warm = true;
+    this.#options.onChange();
+    // Whoever has taken it by then is told by other ways.
+    void machine.vmm.exited.then(() => this.#end(ready));
   }
 
   async #make(kind: MachineKind, signal: AbortSignal): Promise<StartedMachine> {
-    const machine = await this.#start(kind, signal);
-    const warmUp = startExec(machine.link.agent, {
-      argv: ["/bin/true"],
-      env: {},
-      cwd: "/",
-      user: "root",
-      timeLimitMs: WARM_UP_LIMIT_MS,
-      stdin: undefined,
-      onOutput: () => undefined,
-    });
+    const machine = await this.#options.start(kind, signal);
+    const onAbort = (): void => void machine.vmm.kill();
+    signal.addEventListener("abort", onAbort, { once: true });
     try {
-      await warmUp.outcome;
+      await warmUp(machine);
       if (signal.aborted) throw new PyroError("cancelled", "nobody needs this machine any more");
+      return machine;
     } catch (failure) {
       await machine.scope.close();
       throw failure;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
-    return machine;
   }
 
-  async #end(ready: Ready | undefined): Promise<void> {
-    if (ready === undefined) return;
-    this.#forget(ready);
+  /** Ends one that is still kept; its end is waited for by `close` only. */
+  #end(ready: Ready | undefined): void {
+    if (ready === undefined || !this.#forget(ready)) return;
     ready.cancel();
-    const machine = await ready.machine;
-    await machine?.scope.close();
+    const ending = ready.machine
+      .then((machine) => machine?.scope.close())
+      .catch((failure: unknown) => this.#notice("left something behind", failure))
+      .finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
   }
 
-  #forget(ready: Ready): void {
+  #forget(ready: Ready): boolean {
     clearTimeout(ready.expiry);
     const index = this.#ready.indexOf(ready);
-    if (index === -1) return;
+    if (index === -1) return false;
     this.#ready.splice(index, 1);
-    this.#onChange();
+    this.#options.onChange();
+    return true;
   }
+
+  #notice(what: string, failure: unknown): void {
+    this.#options.onNotice(`a machine kept ready ${what}: ${PyroError.from(failure).message}`);
+  }
+}
+
+/** Runs the smallest program once. */
+async function warmUp(machine: StartedMachine): Promise<void> {
+  await startExec(machine.link.agent, {
+    argv: ["/bin/true"],
+    env: {},
+    cwd: "/",
+    user: "root",
+    timeLimitMs: WARM_UP_LIMIT_MS,
+    stdin: undefined,
+    onOutput: () => undefined,
+  }).outcome;
 }

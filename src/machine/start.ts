@@ -3,7 +3,7 @@ import { PyroError } from "../contract/error.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import { type GuestLink, openGuestLink } from "../guest/link.ts";
-import type { RunningMachine, TemplateFiles } from "../vmm/driver.ts";
+import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.ts";
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import { configureGuest, prepareTemplate } from "./guest-setup.ts";
@@ -13,7 +13,7 @@ import {
   removeMachineDirectory,
   writeMachineRecord,
 } from "./machine-directory.ts";
-import { findTemplate, makeTemplate, removeTemplate, templateKey } from "./template.ts";
+import { findTemplate, makeTemplate, type Template, templateKey } from "./template.ts";
 
 /** A cold boot takes 3-5 s idle under TCG; ten times that on a loaded host is still a boot. */
 const BOOT_DEADLINE_MS = 120_000;
@@ -31,115 +31,122 @@ export interface StartedMachine {
 
 export interface StartContext {
   readonly paths: HostPaths;
-  /** Told when a template has to be made again, and why. */
+  /** Told of what a person should know and no call fails for. */
   readonly onNotice: (notice: string) => void;
   readonly signal: AbortSignal;
 }
 
+interface Launch {
+  readonly deadlineMs: number;
+  readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
+  /** What the guest must have done before the machine counts as started. */
+  readonly setUp: (machine: StartedMachine) => Promise<void>;
+}
+
 /**
  * Starts a configured machine from the template, which must be there.
- * @throws PyroError artifact_corrupt when the VMM does not load the template
+ * @throws PyroError vmm_failed, artifact_corrupt, guest_unreachable when the template does not start
  */
 export async function startFromTemplate(
   kind: MachineKind,
   template: TemplateFiles,
   context: StartContext,
-  id = newMachineId(),
 ): Promise<StartedMachine> {
-  const started = await launch(kind, context, {
-    id,
+  return await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
-    start: (plan) => kind.driver.restore(plan, template),
+    start: (plan) => kind.driver.restore(plan, template, context.signal),
+    setUp: (machine) => configureGuest(machine.link, machine.id),
   });
-  try {
-    await configureGuest(started.link, started.id);
-    return started;
-  } catch (failure) {
-    await started.scope.close();
-    throw failure;
-  }
 }
 
 /**
- * The kind's template, made if there is none. `onBuild` is called before it is made.
+ * The kind's template, made if there is none but the one named `unfit`. `onBuild` is called before it is made.
  */
 export async function ensureTemplate(
   kind: MachineKind,
   context: StartContext,
   onBuild: () => void,
-): Promise<TemplateFiles> {
+  unfit?: string,
+): Promise<Template> {
   const parts = templateParts(kind);
-  const key = templateKey(parts);
-  const found = await findTemplate(context.paths, key);
-  if ("files" in found) return found.files;
-  if (found.missing !== "not made yet")
-    context.onNotice(`the template of ${kind.environment.name} is made again: ${found.missing}`);
+  const found = await findTemplate(context.paths, templateKey(parts));
+  if ("template" in found && found.template.id !== unfit) return found.template;
+  const why = "template" in found ? "it did not start" : found.missing;
+  if (why !== undefined) context.onNotice(`the template of ${kind.environment.name} is made again: ${why}`);
   onBuild();
   return await makeTemplate(context.paths, parts, (files) => coldBootAndSave(kind, files, context));
 }
 
-/** Removes the kind's template, so that the next start makes it again. */
-export async function dropTemplate(kind: MachineKind, paths: HostPaths): Promise<void> {
-  await removeTemplate(paths, templateKey(templateParts(kind)));
-}
-
 async function coldBootAndSave(kind: MachineKind, files: TemplateFiles, context: StartContext): Promise<void> {
   const machine = await launch(kind, context, {
-    id: newMachineId(),
     deadlineMs: BOOT_DEADLINE_MS,
     start: (plan) => kind.driver.boot(plan, { memoryPath: files.memoryPath }),
+    setUp: async ({ link, vmm }) => {
+      await prepareTemplate(link);
+      // A connection does not live across a save.
+      link.close();
+      await vmm.save(files);
+    },
   });
-  try {
-    await prepareTemplate(machine.link);
-    // A connection does not live across a save.
-    machine.link.close();
-    await machine.vmm.save(files);
-  } finally {
-    await machine.scope.close();
-  }
+  await machine.scope.close();
 }
 
-async function launch(
-  kind: MachineKind,
-  { paths, signal }: StartContext,
-  how: { id: string; deadlineMs: number; start: (plan: ReturnType<typeof machinePlan>) => Promise<RunningMachine> },
-): Promise<StartedMachine> {
-  const { id } = how;
+async function launch(kind: MachineKind, context: StartContext, how: Launch): Promise<StartedMachine> {
+  const { signal } = context;
   const scope = new Scope();
   let vmm: RunningMachine | undefined;
   // Ending the VMM makes whatever is waited for fail; the scope then releases the rest.
   const onAbort = (): void => void vmm?.kill();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
+    const id = newMachineId();
+    const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope });
     throwIfAborted(signal);
-    const { directory, volumePath } = await createMachineDirectory(paths, id);
-    scope.defer(() => removeMachineDirectory(directory));
-    const record = {
-      version: 1 as const,
-      id,
-      environment: kind.environment.name,
-      install_dir: kind.environment.installDir,
-      created_at: new Date().toISOString(),
-    };
-    await writeMachineRecord(directory, record);
-    throwIfAborted(signal);
-    const running = await how.start(machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath }));
+    const running = await how.start(plan);
     vmm = running;
     scope.defer(() => running.kill());
-    await writeMachineRecord(directory, { ...record, process: running.process });
+    await recordProcess(running);
     throwIfAborted(signal);
     const link = await openGuestLink(await running.connect("control", how.deadlineMs), how.deadlineMs);
     scope.defer(() => link.close());
+    const machine = { id, vmm, link, scope };
     throwIfAborted(signal);
-    return { id, vmm: running, link, scope };
+    await how.setUp(machine);
+    throwIfAborted(signal);
+    return machine;
   } catch (failure) {
-    const explained = vmm === undefined ? failure : await explainLoss(vmm, failure);
-    await scope.close();
+    const explained = vmm === undefined || signal.aborted ? failure : await explainLoss(vmm, failure);
+    await scope.close().catch((left: unknown) => {
+      context.onNotice(`a machine that did not start left something behind: ${PyroError.from(left).message}`);
+    });
     throwIfAborted(signal);
     throw explained;
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Makes the machine's directory with its record, and gives the plan for a machine in it. */
+async function prepareDirectory(
+  kind: MachineKind,
+  id: string,
+  { context, scope }: { context: StartContext; scope: Scope },
+): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => Promise<void> }> {
+  const { paths } = context;
+  scope.defer(() => removeMachineDirectory(paths, id));
+  const { directory, volumePath } = await createMachineDirectory(paths, id);
+  const record = {
+    version: 1 as const,
+    id,
+    environment: kind.environment.name,
+    install_dir: kind.environment.installDir,
+    created_at: new Date().toISOString(),
+  };
+  await writeMachineRecord(directory, record);
+  return {
+    plan: machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath }),
+    recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
+  };
 }
 
 function throwIfAborted(signal: AbortSignal): void {

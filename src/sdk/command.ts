@@ -2,7 +2,8 @@
 import { PyroError } from "../contract/error.ts";
 import type { CallOptions } from "./operation-types.ts";
 import { type CommandIo, plumbing, pumpInput, pumpOutput } from "./command-io.ts";
-import { cancelled, type Connection } from "./connection.ts";
+import { cancelled } from "./cancel.ts";
+import type { Connection } from "./connection.ts";
 import { NotDone } from "./not-done.ts";
 import type { Rpc } from "./rpc.ts";
 

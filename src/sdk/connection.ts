@@ -9,10 +9,16 @@ import {
 import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { PyroError } from "../contract/error.ts";
-import { VERSION } from "../contract/version.ts";
-import { VERSION_HEADER, VERSION_MISMATCH_STATUS } from "../contract/wire.ts";
+import { BUILD_VERSION } from "../contract/version.ts";
+import {
+  SETTINGS_HEADER,
+  SETTINGS_MISMATCH_STATUS,
+  VERSION_HEADER,
+  VERSION_MISMATCH_STATUS,
+} from "../contract/wire.ts";
 import { isErrno } from "../host/files.ts";
 import { checkPrivateDirectory } from "../host/private-directory.ts";
+import { cancelled } from "./cancel.ts";
 import { NotDone } from "./not-done.ts";
 
 /** How long a connection is kept for the next call. It keeps neither this process nor the server alive. */
@@ -30,11 +36,14 @@ export interface SocketRequest {
 
 export class Connection {
   readonly socketPath: string;
+  readonly #settings: string;
   readonly #agent = new Agent({ keepAlive: true, timeout: KEPT_CONNECTION_MS });
   #checked = false;
 
-  constructor(socketPath: string) {
+  /** `settings`: the digest of those that a server must have to serve this client. */
+  constructor(socketPath: string, settings: string) {
     this.socketPath = socketPath;
+    this.#settings = settings;
   }
 
   /**
@@ -51,7 +60,7 @@ export class Connection {
       servername: "",
       method: options.method,
       path: options.path,
-      headers: { ...options.headers, [VERSION_HEADER]: VERSION },
+      headers: { ...options.headers, [VERSION_HEADER]: BUILD_VERSION, [SETTINGS_HEADER]: this.#settings },
     };
     const request = httpRequest(head);
     // The agent's time limit is for idle connections; a call may be silent for as long as its command is.
@@ -87,12 +96,6 @@ export function outcomeUnknown(cause: unknown): PyroError {
   );
 }
 
-export function cancelled(signal: AbortSignal): PyroError {
-  return PyroError.is(signal.reason)
-    ? signal.reason
-    : new PyroError("cancelled", "the call was cancelled", { cause: signal.reason });
-}
-
 function sendBody(request: ClientRequest, body: string | Readable | undefined): void {
   if (body === undefined || typeof body === "string") request.end(body);
   else body.pipe(request);
@@ -107,10 +110,10 @@ async function responseTo(request: ClientRequest, { signal, onAccepted }: Socket
   return await new Promise<IncomingMessage>((resolve, reject) => {
     request.on("information", accept);
     request.on("response", (response) => {
-      if (response.statusCode === VERSION_MISMATCH_STATUS) {
+      const mismatch = mismatchOf(response);
+      if (mismatch !== undefined) {
         response.resume();
-        const version = response.headers[VERSION_HEADER];
-        reject(new NotDone("version", typeof version === "string" ? { serverVersion: version } : {}));
+        reject(mismatch);
         return;
       }
       accept();
@@ -122,6 +125,16 @@ async function responseTo(request: ClientRequest, { signal, onAccepted }: Socket
       else reject(beforeAnything(cause));
     });
   });
+}
+
+/** What the answer of a server says that is not one for this client. */
+function mismatchOf({ statusCode, headers }: IncomingMessage): NotDone | undefined {
+  const [version, settings] = [headers[VERSION_HEADER], headers[SETTINGS_HEADER]];
+  if (statusCode === VERSION_MISMATCH_STATUS)
+    return new NotDone("version", typeof version === "string" ? { serverVersion: version } : {});
+  if (statusCode === SETTINGS_MISMATCH_STATUS)
+    return new NotDone("settings", typeof settings === "string" ? { serverSettings: settings } : {});
+  return undefined;
 }
 
 function beforeAnything(cause: Error): Error {

@@ -3,6 +3,7 @@ import type { DoctorReport } from "../contract/host-operations.ts";
 import type { Operations } from "../contract/operations.ts";
 import type { ExecResult, MachineReady, RunResult } from "../contract/run.ts";
 import { type HostPaths, hostPaths, serverSocketPath } from "../host/paths.ts";
+import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { callCommand, type CommandOptions } from "./command.ts";
 import { Connection } from "./connection.ts";
 import { Machine } from "./machine.ts";
@@ -38,7 +39,7 @@ export class Pyro implements Methods {
   constructor(options: PyroOptions = {}) {
     const env = options.env ?? process.env;
     const paths = options.paths ?? hostPaths(env);
-    this.#connection = new Connection(serverSocketPath(paths));
+    this.#connection = new Connection(serverSocketPath(paths), settingsDigest(settingsOf(env, paths)));
     this.#rpc = new Rpc(this.#connection);
     this.#control = new ServerControl({ paths, env, entry: options.serverEntry ?? serverEntry() }, this.#rpc);
     this.env = {
@@ -63,7 +64,7 @@ export class Pyro implements Methods {
   readonly run: Methods["run"] = async (input, options = {}) => {
     const parts = { rpc: this.#rpc, connection: this.#connection };
     const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options);
-    return (await this.#control.withServer(call)) as RunResult;
+    return (await this.#control.withServer(call, options.signal)) as RunResult;
   };
 
   /** Starts a machine that is yours until you close it, or this process ends. */
@@ -71,7 +72,7 @@ export class Pyro implements Methods {
     input: InputOf<Operations["machine"]["open"]>,
     options: CallOptions<MachineEvents> = {},
   ): Promise<Machine> {
-    return await this.#control.withServer(async () => await this.#open(input, options));
+    return await this.#control.withServer(async () => await this.#open(input, options), options.signal);
   }
 
   /** Cuts all connections. Machines that are still open end. */
@@ -85,7 +86,7 @@ export class Pyro implements Methods {
 
   #method(...path: string[]): never {
     const method = async (input: unknown = {}, options: CallOptions = {}): Promise<unknown> => {
-      return await this.#control.withServer(async () => await this.#rpc.call(path, input, options));
+      return await this.#control.withServer(async () => await this.#rpc.call(path, input, options), options.signal);
     };
     // The table's types say what comes; the server has checked both sides against it.
     return method as never;

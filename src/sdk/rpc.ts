@@ -5,7 +5,8 @@ import type { StandardRequest } from "@orpc/standard-server";
 import { toStandardBody } from "@orpc/standard-server-node";
 import { PyroError, type SerializedError } from "../contract/error.ts";
 import { REQUEST_BYTES_MAX, WIRE_ERROR_CODE } from "../contract/wire.ts";
-import { cancelled, type Connection, outcomeUnknown } from "./connection.ts";
+import { cancelled } from "./cancel.ts";
+import { type Connection, outcomeUnknown } from "./connection.ts";
 import { isIterator, JsonCodec, type LinkContext } from "./json-codec.ts";
 import { NotDone } from "./not-done.ts";
 

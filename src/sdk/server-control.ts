@@ -1,19 +1,22 @@
-/** Having a server: started when there is none, replaced when it is an older one, asked and stopped without starting any. */
+/** Having a server: started when there is none, replaced when it does not fit, asked and stopped without starting any. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { PyroError } from "../contract/error.ts";
 import type { ServerStatus } from "../contract/host-operations.ts";
-import { VERSION } from "../contract/version.ts";
 import { serverLogPath, serverSocketPath } from "../host/paths.ts";
 import { identifyProcess, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
+import { settingsDigest, settingsOf } from "../host/settings.ts";
+import { unlessCancelled } from "./cancel.ts";
+import { mayReplace, mismatchError } from "./mismatch.ts";
 import { NotDone } from "./not-done.ts";
 import type { Rpc } from "./rpc.ts";
 import { type ServerProgram, startServer, waitForSocket } from "./server-start.ts";
-import { isOlder } from "./version-order.ts";
 
 /** From the first look to a server that answers, other clients' starts and stops included. */
 const SERVER_DEADLINE_MS = 60_000;
 /** From the answer to `server.stop` to the end of its process. */
 const STOP_DEADLINE_MS = 20_000;
+/** Past this a call gives up: another client wants another server, or the parts of this installation do not fit together. */
+const REPLACEMENTS_MAX = 3;
 /** How often a process that is about to end is looked at. */
 const PROCESS_LOOK_MS = 5;
 
@@ -27,10 +30,10 @@ export class ServerControl {
     this.#rpc = rpc;
   }
 
-  /** Does `work`, with a server of this version. What was begun is never done again: only `NotDone` is. */
-  async withServer<T>(work: () => Promise<T>): Promise<T> {
+  /** Does `work`, with a server of this build and these settings. What was begun is never done again: only `NotDone` is. */
+  async withServer<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const deadline = Date.now() + SERVER_DEADLINE_MS;
-    for (;;) {
+    for (let replacements = 0; ;) {
       try {
         return await work();
       } catch (failure) {
@@ -41,8 +44,11 @@ export class ServerControl {
             remedy: `look into ${serverLogPath(this.#program.paths)}`,
           });
         }
-        if (failure.reason === "version") await this.#replace(failure.serverVersion);
-        else await this.#start();
+        const replacing = failure.reason !== "absent";
+        if (replacing && replacements === REPLACEMENTS_MAX) throw mismatchError(failure, this.#settings());
+        replacements += replacing ? 1 : 0;
+        // Not ended with the caller: another call may wait for the same.
+        await unlessCancelled(replacing ? this.#replace(failure) : this.#start(), signal);
       }
     }
   }
@@ -101,22 +107,19 @@ export class ServerControl {
     if ((await startServer(this.#program)) === "busy") await waitForSocket(this.#program.paths);
   }
 
-  async #replace(serverVersion: string | undefined): Promise<void> {
-    const mismatch = (cause?: unknown): PyroError =>
-      new PyroError(
-        "protocol_mismatch",
-        `the pyro server has version ${serverVersion ?? "unknown"}, this is ${VERSION}`,
-        {
-          cause,
-          remedy: "pyro server stop --force",
-        },
-      );
-    if (serverVersion !== undefined && !isOlder(serverVersion, VERSION)) throw mismatch();
+  /** Ends a server that is not one for this client, when nobody uses it. @throws PyroError when it stays */
+  async #replace(failure: NotDone): Promise<void> {
+    if (!mayReplace(failure)) throw mismatchError(failure, this.#settings());
     try {
       await this.stop();
-    } catch (failure) {
-      throw mismatch(failure);
+    } catch (cause) {
+      throw mismatchError(failure, this.#settings(), cause);
     }
+  }
+
+  #settings(): string {
+    const { env, paths } = this.#program;
+    return settingsDigest(settingsOf(env, paths));
   }
 
   async #gone(identity: ProcessIdentity): Promise<void> {

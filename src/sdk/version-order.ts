@@ -1,4 +1,7 @@
-/** Whether version `left` comes before `right` (semver.org, 11): numbers part by part, a pre-release before its release. */
+/**
+ * Whether version `left` comes before `right` (semver.org, 11): numbers part by part, a pre-release before its release.
+ * Builds of one version have no order.
+ */
 export function isOlder(left: string, right: string): boolean {
   const [leftNumbers, leftPre] = parts(left);
   const [rightNumbers, rightPre] = parts(right);
@@ -12,6 +15,7 @@ export function isOlder(left: string, right: string): boolean {
 }
 
 function parts(version: string): [number[], string] {
-  const [core = "", ...pre] = version.split("-");
+  const [withoutBuild = ""] = version.split("+");
+  const [core = "", ...pre] = withoutBuild.split("-");
   return [core.split(".").map((part) => Number.parseInt(part, 10) || 0), pre.join("-")];
 }

@@ -3,13 +3,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AnyRouter } from "@orpc/server";
 import { RPCHandler } from "@orpc/server/node";
 import { PyroError, type SerializedError } from "../contract/error.ts";
-import { VERSION } from "../contract/version.ts";
+import { BUILD_VERSION } from "../contract/version.ts";
 import {
   REQUEST_BYTES_MAX,
   RPC_PREFIX,
+  SETTINGS_HEADER,
+  SETTINGS_MISMATCH_STATUS,
+  UNCONDITIONAL_PATHS,
   VERSION_HEADER,
   VERSION_MISMATCH_STATUS,
-  VERSIONLESS_PATHS,
 } from "../contract/wire.ts";
 import type { ByteStreams } from "./byte-streams.ts";
 import type { Lifecycle } from "./lifecycle.ts";
@@ -29,6 +31,8 @@ export interface HttpParts {
   readonly router: AnyRouter;
   readonly streams: ByteStreams;
   readonly lifecycle: Lifecycle;
+  /** Digest of the settings that this server was started with. */
+  readonly settings: string;
 }
 
 /** The HTTP server, not yet listening. */
@@ -74,21 +78,30 @@ async function answer(
   // Without a word: for the client this server is gone, and the next one takes the request.
   if (parts.lifecycle.stopping) return void request.socket.destroy();
   const path = request.url ?? "/";
-  response.setHeader(VERSION_HEADER, VERSION);
+  response.setHeader(VERSION_HEADER, BUILD_VERSION);
+  response.setHeader(SETTINGS_HEADER, parts.settings);
   response.sendDate = false;
-  if (request.headers[VERSION_HEADER] !== VERSION && !VERSIONLESS_PATHS.has(path)) {
-    const theirs = String(request.headers[VERSION_HEADER] ?? "none");
-    return refuse(
-      response,
-      VERSION_MISMATCH_STATUS,
-      new PyroError("protocol_mismatch", `this server has version ${VERSION}, the client ${theirs}`),
-    );
-  }
+  const mismatch = UNCONDITIONAL_PATHS.has(path) ? undefined : mismatchOf(request, parts.settings);
+  if (mismatch !== undefined) return refuse(response, mismatch.status, mismatch.error);
   const stream = STREAM_PATH.exec(path);
   if (stream !== null)
     return joinStream(request, response, { streams: parts.streams, id: stream[1] ?? "", kind: stream[2] ?? "" });
   if (request.method === "POST" && path.startsWith(`${RPC_PREFIX}/`)) return await answerCall(request, response, parts);
   return refuse(response, 404, new PyroError("not_found", "there is nothing at this path"));
+}
+
+/** Why a client is not to be served by this server. What to do about it is decided by the client. */
+function mismatchOf({ headers }: IncomingMessage, settings: string): { status: number; error: PyroError } | undefined {
+  const theirs = String(headers[VERSION_HEADER] ?? "none");
+  if (theirs !== BUILD_VERSION) {
+    const message = `this server has version ${BUILD_VERSION}, the client ${theirs}`;
+    return { status: VERSION_MISMATCH_STATUS, error: new PyroError("protocol_mismatch", message) };
+  }
+  if (headers[SETTINGS_HEADER] !== settings) {
+    const error = new PyroError("invalid_state", "this server was started with other settings than the client's");
+    return { status: SETTINGS_MISMATCH_STATUS, error };
+  }
+  return undefined;
 }
 
 function joinStream(

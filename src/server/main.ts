@@ -4,8 +4,10 @@
  */
 import { closeSync, writeSync } from "node:fs";
 import { PyroError } from "../contract/error.ts";
+import { BUILD_VERSION } from "../contract/version.ts";
 import { READY_FD } from "../contract/wire.ts";
 import { hostPaths } from "../host/paths.ts";
+import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { hostMachineSources } from "../machine/host-sources.ts";
 import { createMachines } from "../machine/machines.ts";
 import { hostEnvironments } from "./host-environments.ts";
@@ -17,11 +19,12 @@ async function serve(): Promise<RunningServer> {
   const env = process.env;
   const paths = hostPaths(env);
   startLog(paths);
-  log("start", { pid: process.pid });
+  log("start", { pid: process.pid, version: BUILD_VERSION });
   const machines = await createMachines(
     hostMachineSources({ paths, env, onNotice: (notice) => log("notice", { notice }) }),
   );
-  return await startServer({ paths, machines, environments: hostEnvironments(paths), idleMs: idleMs(env) });
+  const settings = settingsDigest(settingsOf(env, paths));
+  return await startServer({ paths, machines, environments: hostEnvironments(paths), idleMs: idleMs(env), settings });
 }
 
 function sayReady(word: object): void {

@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly environments: Environments;
   /** How long the server stays with nothing to do. */
   readonly idleMs: number;
+  /** Digest of the settings it was started with: clients with others are refused. */
+  readonly settings: string;
 }
 
 export interface RunningServer {
@@ -29,7 +31,8 @@ export interface RunningServer {
 }
 
 /** Starts the server on its socket. The caller holds the server lock of `paths`. */
-export async function startServer({ paths, machines, environments, idleMs }: ServerOptions): Promise<RunningServer> {
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { paths, machines, environments, idleMs, settings } = options;
   claimPrivateDirectory(paths.runtime, "PYRO_RUNTIME_DIR");
   claimPrivateDirectory(paths.state, "PYRO_STATE_DIR");
   const lifecycle = new Lifecycle(machines, idleMs);
@@ -43,7 +46,7 @@ export async function startServer({ paths, machines, environments, idleMs }: Ser
     lifecycle,
     openMachines: new Map(),
   };
-  const http = createHttpServer({ router: makeRouter(makeHandlers(context)), streams, lifecycle });
+  const http = createHttpServer({ router: makeRouter(makeHandlers(context)), streams, lifecycle, settings });
   await listenOnSocket(http, paths);
   lifecycle.serve();
   log("ready", { pid: process.pid });

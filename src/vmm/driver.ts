@@ -69,7 +69,10 @@ export interface RunningMachine {
    * @throws PyroError guest_unreachable at the deadline, vmm_failed when the VMM has ended
    */
   connect(channel: Channel, deadlineMs: number): Promise<Duplex>;
-  /** Stops the vCPUs, writes memory and device state to the files, and ends the VMM. All channels must be closed. */
+  /**
+   * Stops the vCPUs, writes memory and device state to the files, and ends the VMM, also when that failed. All channels
+   * must be closed.
+   */
   save(files: TemplateFiles): Promise<void>;
   /** Ends the VMM at once and waits until its process is gone. Safe to call at any time, also twice. */
   kill(): Promise<void>;
@@ -87,6 +90,9 @@ export interface VmmDriver {
   readonly executionMode: "guest_vsock" | "guest_serial";
   /** Cold boot. Guest memory lies in `memoryPath` when it will be saved, otherwise in anonymous memory. */
   boot(plan: MachinePlan, options: { memoryPath?: string }): Promise<RunningMachine>;
-  /** Starts from a template, memory copy-on-write; resolves when the vCPUs run. */
-  restore(plan: MachinePlan, template: TemplateFiles): Promise<RunningMachine>;
+  /**
+   * Starts from a template, memory copy-on-write; resolves when the vCPUs run. On abort, as on failure, nothing is left.
+   * @throws PyroError vmm_failed, artifact_corrupt when the template cannot be read
+   */
+  restore(plan: MachinePlan, template: TemplateFiles, signal?: AbortSignal): Promise<RunningMachine>;
 }

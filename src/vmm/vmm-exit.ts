@@ -1,4 +1,4 @@
-import { PyroError } from "../contract/error.ts";
+import { type Evidence, PyroError } from "../contract/error.ts";
 import { withDeadline } from "../host/deadline.ts";
 import type { RunningMachine, VmmExit } from "./driver.ts";
 
@@ -13,22 +13,28 @@ export function vmmEnded(exit: VmmExit): PyroError {
   return new PyroError("vmm_failed", `the VMM ended ${how}`, {
     ...(exit.vmmLog === "" ? {} : { cause: exit.vmmLog.split("\n").at(-1) }),
     remedy: "run `pyro doctor`; if the host was short of memory, give the machine less with --mem-mib",
-    evidence: {
-      exit: exit.code ?? exit.signal ?? "unknown",
-      ...(exit.vmmLog === "" ? {} : { vmm_log: exit.vmmLog }),
-      ...(exit.consoleTail === "" ? {} : { console: exit.consoleTail.slice(-CONSOLE_EVIDENCE_CHARS) }),
-    },
+    evidence: { exit: exit.code ?? exit.signal ?? "unknown", ...lastWords(exit) },
   });
 }
 
-/** Why the link to a guest was lost: its VMM's end, if that is it, otherwise `failure` with the console's last lines. */
+/** What the VMM and the guest's console said last. */
+export function lastWords({ vmmLog, consoleTail }: VmmExit): Evidence {
+  return {
+    ...(vmmLog === "" ? {} : { vmm_log: vmmLog }),
+    ...(consoleTail === "" ? {} : { console: consoleTail.slice(-CONSOLE_EVIDENCE_CHARS) }),
+  };
+}
+
+/** Why the link to a guest failed: its VMM's end, if that is it, otherwise `failure` with the console's last lines. */
 export async function explainLoss(vmm: RunningMachine, failure: unknown): Promise<PyroError> {
   const error = PyroError.from(failure);
-  if (error.code !== "guest_unreachable") return error;
+  // A link that ends in the middle of a message looks like an agent that talks nonsense.
+  if (error.code !== "guest_unreachable" && error.code !== "guest_failed") return error;
   const exit = await withDeadline(vmm.exited, EXIT_AFTER_LOSS_MS, () => error).catch(() => undefined);
   if (exit !== undefined) return vmmEnded(exit);
   return new PyroError(error.code, error.message, {
     cause: error.cause,
+    ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
     evidence: { ...error.evidence, console: vmm.consoleTail().slice(-CONSOLE_EVIDENCE_CHARS) },
   });
 }

@@ -5,7 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { BUILD_VERSION } from "../../src/contract/version.ts";
+import { SETTINGS_HEADER, VERSION_HEADER } from "../../src/contract/wire.ts";
 import { type HostPaths, hostPaths } from "../../src/host/paths.ts";
+import { settingsDigest, settingsOf } from "../../src/host/settings.ts";
 import { Pyro } from "../../src/sdk/pyro.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 import { fakeEnvironments } from "./fake-environments.ts";
@@ -48,13 +51,22 @@ export class FakeHost {
   /** A server in this process. */
   async serve(options: { idleMs?: number } = {}): Promise<RunningServer> {
     const parts = { paths: this.paths, machines: this.machines, environments: fakeEnvironments() };
-    this.#server = await startServer({ ...parts, idleMs: options.idleMs ?? 60_000 });
+    this.#server = await startServer({ ...parts, idleMs: options.idleMs ?? 60_000, settings: this.#settings() });
     return this.#server;
   }
 
   /** An SDK that starts the fake server as a process when there is none. */
   pyro(env: NodeJS.ProcessEnv = {}): Pyro {
     return new Pyro({ env: { ...this.env, ...env }, serverEntry: FAKE_SERVER });
+  }
+
+  /** What a client of this host says of itself with every request. */
+  headers(): Record<string, string> {
+    return { [VERSION_HEADER]: BUILD_VERSION, [SETTINGS_HEADER]: this.#settings() };
+  }
+
+  #settings(): string {
+    return settingsDigest(settingsOf(this.env, this.paths));
   }
 
   /** What the machines of server processes did. */

@@ -3,6 +3,7 @@ import { appendFileSync, closeSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { READY_FD } from "../../src/contract/wire.ts";
 import { hostPaths } from "../../src/host/paths.ts";
+import { settingsDigest, settingsOf } from "../../src/host/settings.ts";
 import { startServer } from "../../src/server/server.ts";
 import { idleMs } from "../../src/server/idle-time.ts";
 import { fakeEnvironments } from "./fake-environments.ts";
@@ -11,7 +12,13 @@ import { FakeMachines } from "./fake-machines.ts";
 const paths = hostPaths();
 const onHistory = (line: string): void => appendFileSync(join(paths.state, "fake-history"), `${line}\n`);
 const machines = new FakeMachines({ onHistory, ready: 1 });
-const server = await startServer({ paths, machines, environments: fakeEnvironments(), idleMs: idleMs(process.env) });
+const server = await startServer({
+  paths,
+  machines,
+  environments: fakeEnvironments(),
+  idleMs: idleMs(process.env),
+  settings: settingsDigest(settingsOf(process.env, paths)),
+});
 onHistory(`server ${process.pid}`);
 process.on("SIGTERM", () => void server.stop());
 writeSync(READY_FD, `${JSON.stringify({ ready: true })}\n`);

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { hostPaths, machineRuntimeDirectory } from "../../src/host/paths.ts";
+import type * as Sdk from "../../src/index.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
 
 export const paths = hostPaths();
@@ -12,7 +13,7 @@ export const paths = hostPaths();
 export const CLI = join(process.cwd(), "dist", "bin.js");
 
 /** The SDK as users get it: the built one, whose version is that of the built server. */
-const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof import("../../src/index.ts");
+const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;
 
 export function client(): Pyro {
   return new built.Pyro();
@@ -43,9 +44,13 @@ export function vmmPids(): number[] {
 }
 
 /** Waits until `condition` holds; there is no event for another process's end. @throws at the deadline */
-export async function until(condition: () => boolean, deadlineMs: number, what: string): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs: number,
+  what: string,
+): Promise<void> {
   const end = performance.now() + deadlineMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -8,8 +8,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::HostStream;
-use super::frames::FrameBoundaries;
-use crate::greeting::{Event, Greeting, HOST_MARK, HTTP2_PREFACE};
+use super::frames::{FrameBoundaries, GreetingInside};
+use crate::greeting::{Event, Greeting, HOST_MARK, HTTP2_PREFACE, starts_with_host_line};
 
 /// Bytes read from the stream at once while greeting.
 const GREETING_READ_BYTES: usize = 4 << 10;
@@ -73,16 +73,22 @@ pub(super) struct Http2Phase<'a, S> {
 }
 
 impl<S: HostStream> Http2Phase<'_, S> {
-    /// Ends the connection when the stream waits for a host that is gone. Nothing more is written then either: the next
-    /// host would be met by old frames.
-    fn unless_host_gone<T>(&mut self, polled: Poll<io::Result<T>>, gone: io::Result<T>) -> Poll<io::Result<T>> {
-        if polled.is_pending() && self.link.stream.host_gone() {
-            self.over = true;
-            return Poll::Ready(gone);
-        }
-        polled
+    /// Takes the bytes of a new host's greeting out of what was just read, and ends the connection there.
+    fn take_greeting(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let read = &buffer.filled()[before..];
+        // A greeting inside a frame is only believed right after the host may have changed, and where a read begins.
+        let changed = self.link.stream.take_host_change() && starts_with_host_line(read);
+        let inside = if changed { Some(GreetingInside { passed: 0, index: 0 }) } else { self.boundaries.follow(read) };
+        let Some(GreetingInside { passed, index }) = inside else { return };
+        let unread = self.link.ahead.split();
+        self.link.ahead.extend_from_slice(&HOST_MARK[..passed]);
+        self.link.ahead.extend_from_slice(&read[index..]);
+        self.link.ahead.unsplit(unread);
+        buffer.set_filled(before + index);
+        self.over = true;
     }
 
+    /// Nothing more is written once a new host has greeted: it would be met by old frames.
     fn writable(&mut self) -> io::Result<Pin<&mut S>> {
         if self.over { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(Pin::new(&mut self.link.stream)) }
     }
@@ -100,34 +106,21 @@ impl<S: HostStream> AsyncRead for Http2Phase<'_, S> {
         }
         let before = buffer.filled().len();
         if this.link.ahead.is_empty() {
-            let polled = Pin::new(&mut this.link.stream).poll_read(context, buffer);
-            let waited_in_vain = polled.is_pending();
-            ready!(this.unless_host_gone(polled, Ok(())))?;
-            if buffer.filled().len() == before {
-                this.over = true;
-                this.link.ended = !waited_in_vain;
-                return Poll::Ready(Ok(()));
-            }
+            ready!(Pin::new(&mut this.link.stream).poll_read(context, buffer))?;
+            this.link.ended = buffer.filled().len() == before;
+            this.over = this.link.ended;
         } else {
             let count = this.link.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.link.ahead.split_to(count));
         }
-        if let Some(inside) = this.boundaries.follow(&buffer.filled()[before..]) {
-            let rest = this.link.ahead.split();
-            this.link.ahead.extend_from_slice(&HOST_MARK[..inside.passed]);
-            this.link.ahead.extend_from_slice(&buffer.filled()[before + inside.index..]);
-            this.link.ahead.unsplit(rest);
-            buffer.set_filled(before + inside.index);
-            this.over = true;
-        }
+        this.take_greeting(buffer, before);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: HostStream> AsyncWrite for Http2Phase<'_, S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = self.writable()?.poll_write(context, data);
-        self.unless_host_gone(polled, Err(io::ErrorKind::BrokenPipe.into()))
+        self.writable()?.poll_write(context, data)
     }
 
     fn poll_write_vectored(
@@ -135,8 +128,7 @@ impl<S: HostStream> AsyncWrite for Http2Phase<'_, S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = self.writable()?.poll_write_vectored(context, slices);
-        self.unless_host_gone(polled, Err(io::ErrorKind::BrokenPipe.into()))
+        self.writable()?.poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -18,8 +18,8 @@ use link::Link;
 
 /// A duplex byte stream to the host.
 pub trait HostStream: AsyncRead + AsyncWrite + Unpin {
-    /// Whether the host is known to be gone from a stream that does not end with it. Asked when a read or write waits.
-    fn host_gone(&self) -> bool {
+    /// Whether the host may have changed since this was last asked, in a stream that does not end with its host.
+    fn take_host_change(&mut self) -> bool {
         false
     }
 }

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { syncDirectory } from "../../host/files.ts";
 import type { HostPaths } from "../../host/paths.ts";
+import { throwIfCancelled } from "../cancellation.ts";
 import type { DebianSuite } from "../definition.ts";
 import { sha256OfFile } from "../hash.ts";
 import type { PackageVersion } from "../source.ts";
@@ -162,13 +163,16 @@ export async function downloadPackages(
   const archives = archivesDirectory(root);
   const missing: PlannedPackage[] = [];
   for (const item of planned) {
-    root.signal.throwIfAborted();
+    throwIfCancelled(root.signal);
     if (!(await takeFromCache(item, options.cache, archives))) missing.push(item);
   }
   if (missing.length > 0) {
     const wanted = missing.map((item) => packageOfFile(item.fileName));
     // `download` writes into its working directory and, unlike `install`, never re-solves what to fetch.
-    await runApt(root, ["download", "-o", "APT::Status-Fd=1", ...wanted], "apt-get", { cwd: archives, onPercent: options.onPercent });
+    await runApt(root, ["download", "-o", "APT::Status-Fd=1", ...wanted], "apt-get", {
+      cwd: archives,
+      onPercent: options.onPercent,
+    });
   }
   for (const item of missing) await addToCache(item, archives, options.cache);
   if (missing.length > 0) await syncDirectory(options.cache);

@@ -13,7 +13,12 @@ const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 /** The environment for programs of the host's distribution: root's tools are found, messages are in English. */
 export function toolEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   const path = env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
-  return { ...env, PATH: `${path}:/usr/local/sbin:/usr/sbin:/sbin`, LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" };
+  return {
+    ...env,
+    PATH: `${path}:/usr/local/sbin:/usr/sbin:/sbin`,
+    LC_ALL: "C.UTF-8",
+    DEBIAN_FRONTEND: "noninteractive",
+  };
 }
 
 /** As `toolEnvironment`, with the proxies of the host's apt configuration where `env` names none. */
@@ -26,7 +31,9 @@ export async function aptEnvironment(env: NodeJS.ProcessEnv): Promise<NodeJS.Pro
 
 /** Output of `apt-config shell`: lines such as `http_proxy='http://proxy:3128'`. DIRECT is apt's word for none. */
 export function proxiesOf(shell: string): Record<string, string> {
-  const pairs = [...shell.matchAll(/^(https?_proxy)='([^']+)'$/gm)].map(([, name = "", value = ""]) => [name, value] as const);
+  const pairs = [...shell.matchAll(/^(https?_proxy)='([^']+)'$/gm)].map(
+    ([, name = "", value = ""]) => [name, value] as const,
+  );
   return Object.fromEntries(pairs.filter(([, value]) => value !== "DIRECT"));
 }
 

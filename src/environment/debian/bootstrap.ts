@@ -61,8 +61,12 @@ export function startBootstrap(options: BootstrapOptions): Bootstrap {
     "--format=tar",
     "--architectures=amd64",
     ...(definition.packages.length === 0 ? [] : [`--include=${definition.packages.join(",")}`]),
-    ...setupHooks(archivesDirectory(root), join(root.directory, "state", "lists")).map((hook) => `--setup-hook=${hook}`),
-    ...customizeHooks(definition.suite, packageListPath(options.workDirectory)).map((hook) => `--customize-hook=${hook}`),
+    ...setupHooks(archivesDirectory(root), join(root.directory, "state", "lists")).map(
+      (hook) => `--setup-hook=${hook}`,
+    ),
+    ...customizeHooks(definition.suite, packageListPath(options.workDirectory)).map(
+      (hook) => `--customize-hook=${hook}`,
+    ),
     definition.suite,
     "-",
     ...root.sourceLines,

@@ -34,7 +34,11 @@ export async function removeBuildDirectory(path: string): Promise<void> {
   if (trees.length === 0) return;
   // What is in a tree belongs to the namespace's ids, so they empty it; the emptied tree is an entry of our directory.
   const inside = trees.map((name) => join(path, name));
-  await runProgram("mmdebstrap", ["--unshare-helper", "find", ...inside, "-xdev", "-mindepth", "1", "-delete"], options);
+  await runProgram(
+    "mmdebstrap",
+    ["--unshare-helper", "find", ...inside, "-xdev", "-mindepth", "1", "-delete"],
+    options,
+  );
   await runProgram("rm", remove, options);
 }
 

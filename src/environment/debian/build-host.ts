@@ -28,7 +28,12 @@ export interface BuildHost {
   readonly env: NodeJS.ProcessEnv;
 }
 
-export const thisHost = (): BuildHost => ({ root: "/", uid: process.getuid?.() ?? 0, userName: userInfo().username, env: process.env });
+export const thisHost = (): BuildHost => ({
+  root: "/",
+  uid: process.getuid?.() ?? 0,
+  userName: userInfo().username,
+  env: process.env,
+});
 
 /**
  * Refuses a host on which a build would fail, before anything is downloaded.
@@ -73,9 +78,13 @@ async function requireSubordinateIds(host: BuildHost): Promise<void> {
   if (tables.every(has)) return;
   const first = Math.max(FIRST_SUBORDINATE_ID, ...tables.flat().map((range) => range.first + range.count));
   const range = `${first}-${first + SUBORDINATE_IDS - 1}`;
-  throw new PyroError("host_unsupported", `${host.userName} has no ${SUBORDINATE_IDS} subordinate ids in /etc/subuid and /etc/subgid`, {
-    remedy: `sudo usermod --add-subuids ${range} --add-subgids ${range} ${host.userName}`,
-  });
+  throw new PyroError(
+    "host_unsupported",
+    `${host.userName} has no ${SUBORDINATE_IDS} subordinate ids in /etc/subuid and /etc/subgid`,
+    {
+      remedy: `sudo usermod --add-subuids ${range} --add-subgids ${range} ${host.userName}`,
+    },
+  );
 }
 
 interface IdRange {
@@ -94,8 +103,12 @@ async function subordinateIds(host: BuildHost, name: "subuid" | "subgid"): Promi
 }
 
 async function findProgram(host: BuildHost, name: string): Promise<boolean> {
-  const directories = (toolEnvironment(host.env)["PATH"] ?? "").split(":").filter((directory) => directory.startsWith("/"));
-  const found = await Promise.all(directories.map((directory) => canAccess(join(host.root, directory, name), constants.X_OK)));
+  const directories = (toolEnvironment(host.env)["PATH"] ?? "")
+    .split(":")
+    .filter((directory) => directory.startsWith("/"));
+  const found = await Promise.all(
+    directories.map((directory) => canAccess(join(host.root, directory, name), constants.X_OK)),
+  );
   return found.includes(true);
 }
 

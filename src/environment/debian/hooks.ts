@@ -16,7 +16,9 @@ export function setupHooks(archives: string, lists: string): string[] {
     // The tree is thrown away when anything fails, so nothing is gained by flushing every file of every package.
     shell(`mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/pyro-build"`),
     shell(`echo 'Acquire::Languages "none";' > "$1/etc/apt/apt.conf.d/90pyro"`),
-    shell(`mkdir -p "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial" "$1/var/lib/apt/lists/auxfiles"`),
+    shell(
+      `mkdir -p "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial" "$1/var/lib/apt/lists/auxfiles"`,
+    ),
     `sync-in ${quote(archives)} /var/cache/apt/archives`,
     `sync-in ${quote(lists)} /var/lib/apt/lists`,
     // The lists were verified when our own apt fetched them. With these files there mmdebstrap takes them as they are
@@ -31,7 +33,9 @@ export function setupHooks(archives: string, lists: string): string[] {
  */
 export function customizeHooks(suite: DebianSuite, packageList: string): string[] {
   return [
-    shell(`chroot "$1" dpkg-query --show --showformat '\${Package}\\t\${Version}\\t\${Architecture}\\n' > "$1/tmp/packages"`),
+    shell(
+      `chroot "$1" dpkg-query --show --showformat '\${Package}\\t\${Version}\\t\${Architecture}\\n' > "$1/tmp/packages"`,
+    ),
     `download /tmp/packages ${quote(packageList)}`,
     shell(`rm -f "$1/etc/dpkg/dpkg.cfg.d/pyro-build"`),
     writeFile("/etc/apt/sources.list", sourceLines(suite)),

@@ -32,7 +32,11 @@ export interface AptSource {
  *
  * @throws PyroError `invalid_argument` when the variable holds no http(s) URL.
  */
-export async function debianMirror(suite: DebianSuite, env: NodeJS.ProcessEnv, aptDirectory = "/etc/apt"): Promise<DebianMirror> {
+export async function debianMirror(
+  suite: DebianSuite,
+  env: NodeJS.ProcessEnv,
+  aptDirectory = "/etc/apt",
+): Promise<DebianMirror> {
   const chosen = env["PYRO_DEBIAN_MIRROR"]?.trim();
   if (chosen !== undefined && chosen !== "") return mirrorFromVariable(chosen);
   return mirrorFromSources(await hostSources(aptDirectory), suite);
@@ -43,7 +47,10 @@ export function mirrorFromSources(sources: readonly AptSource[], suite: DebianSu
   const uriOf = (wanted: string): string | undefined =>
     sources.find((source) => source.suite === wanted && isDebians(source))?.uri;
   const main = uriOf(suite) ?? PUBLIC_MIRROR.main;
-  return { main, security: uriOf(`${suite}-security`) ?? (main === PUBLIC_MIRROR.main ? PUBLIC_MIRROR.security : `${main}-security`) };
+  return {
+    main,
+    security: uriOf(`${suite}-security`) ?? (main === PUBLIC_MIRROR.main ? PUBLIC_MIRROR.security : `${main}-security`),
+  };
 }
 
 /** Many vendors name their suites after Debian's; their entries name a key of their own. */
@@ -59,9 +66,13 @@ function mirrorFromVariable(value: string): DebianMirror {
   const [main = "", security] = value.split(/\s+/).map((uri) => uri.replace(/\/+$/, ""));
   for (const uri of [main, security ?? main]) {
     if (!/^https?:\/\/[^\s"'\\]+$/.test(uri)) {
-      throw new PyroError("invalid_argument", `PYRO_DEBIAN_MIRROR holds \`${uri}\`, which is not an http or https URL`, {
-        remedy: `set it to a URL such as ${PUBLIC_MIRROR.main}, or unset it`,
-      });
+      throw new PyroError(
+        "invalid_argument",
+        `PYRO_DEBIAN_MIRROR holds \`${uri}\`, which is not an http or https URL`,
+        {
+          remedy: `set it to a URL such as ${PUBLIC_MIRROR.main}, or unset it`,
+        },
+      );
     }
   }
   return { main, security: security ?? `${main}-security` };
@@ -69,8 +80,8 @@ function mirrorFromVariable(value: string): DebianMirror {
 
 async function hostSources(aptDirectory: string): Promise<AptSource[]> {
   const parts = join(aptDirectory, "sources.list.d");
-  const names = (await readdir(parts).catch(() => [])).toSorted();
-  const files = [join(aptDirectory, "sources.list"), ...names.map((name) => join(parts, name))];
+  const names: string[] = await readdir(parts).catch(() => []);
+  const files = [join(aptDirectory, "sources.list"), ...names.toSorted().map((name) => join(parts, name))];
   const sources: AptSource[] = [];
   for (const file of files) {
     // What we may not read we do not use: this only picks a nearby server.

@@ -3,12 +3,25 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { Scope } from "../../host/scope.ts";
+import type { DebianSuite } from "../definition.ts";
 import { requireSpace } from "../disk-space.ts";
 import { buildRootfsImage, ROOTFS_FORMAT, type RootfsImage } from "../rootfs-image.ts";
 import type { EnvironmentBuild, EnvironmentSource, PackageVersion, ProducedEnvironment } from "../source.ts";
 import { aptEnvironment } from "./apt-run.ts";
-import { type AptRoot, downloadPackages, openAptRoot, packageCache, type PlannedPackage, planPackages } from "./apt-root.ts";
-import { buildParentDirectory, createBuildDirectory, removeAbandonedBuilds, removeBuildDirectory } from "./build-directory.ts";
+import {
+  type AptRoot,
+  downloadPackages,
+  openAptRoot,
+  packageCache,
+  type PlannedPackage,
+  planPackages,
+} from "./apt-root.ts";
+import {
+  buildParentDirectory,
+  createBuildDirectory,
+  removeAbandonedBuilds,
+  removeBuildDirectory,
+} from "./build-directory.ts";
 import { packageListPath, startBootstrap } from "./bootstrap.ts";
 import { requireBuildHost } from "./build-host.ts";
 import { fetchKernel } from "./kernel-package.ts";
@@ -22,6 +35,9 @@ const LISTS_BYTES = 150_000_000;
 /** The kernel's package, unpacked, and what is kept of it. */
 const KERNEL_BYTES = 200_000_000;
 
+/** The kernel is one for all environments, whatever their release: the one that guests are tested with. */
+const KERNEL_SUITE: DebianSuite = "bookworm";
+
 export const debianSource: EnvironmentSource = {
   label: "built from Debian packages (deb.debian.org, signed)",
   produce: produceDebian,
@@ -29,30 +45,36 @@ export const debianSource: EnvironmentSource = {
 };
 
 async function produceDebian(build: EnvironmentBuild): Promise<ProducedEnvironment> {
-  const { definition, signal, onProgress } = build;
-  const work = join(build.directory, "work");
+  const { definition, paths, onProgress } = build;
   await requireBuildHost();
   await requireSpace(build.directory, LISTS_BYTES, "PYRO_CACHE_DIR");
-  await mkdir(work, { mode: 0o700 });
-  const debCache = packageCache(build.paths);
-  const mirror = await debianMirror(definition.suite, process.env);
-  const root = await openAptRoot(join(work, "apt"), definition.suite, { mirror, signal, env: await aptEnvironment(process.env) });
+  await mkdir(workDirectory(build), { mode: 0o700 });
+  const root = await aptRootFor(build, definition.suite);
   const planned = await planPackages(root, [...MINBASE, ...definition.packages]);
   await requireBuildSpace(build.directory, planned);
   await downloadPackages(root, planned, {
-    cache: debCache,
+    cache: packageCache(paths),
     onPercent: (percent) => onProgress({ phase: "packages", percent: Math.floor(percent / 4), detail: "download" }),
   });
   const { rootfs, packages } = await bootstrapImage(build, root, planned);
   onProgress({ phase: "kernel" });
   const kernel = await fetchKernel({
-    paths: build.paths,
-    root,
-    workDirectory: work,
-    debCache,
+    paths,
+    root: definition.suite === KERNEL_SUITE ? root : await aptRootFor(build, KERNEL_SUITE),
+    workDirectory: workDirectory(build),
+    debCache: packageCache(paths),
     onPercent: (percent) => onProgress({ phase: "kernel", percent: Math.floor(percent) }),
   });
   return { rootfs, kernel, packages };
+}
+
+/** For what only the build needs; whoever asked for the build removes it. */
+const workDirectory = (build: EnvironmentBuild): string => join(build.directory, "work");
+
+async function aptRootFor(build: EnvironmentBuild, suite: DebianSuite): Promise<AptRoot> {
+  const mirror = await debianMirror(suite, process.env);
+  const env = await aptEnvironment(process.env);
+  return await openAptRoot(join(workDirectory(build), `apt-${suite}`), suite, { mirror, env, signal: build.signal });
 }
 
 /** Refuses a build that would run out of disk; nothing has been downloaded yet. */
@@ -71,14 +93,13 @@ async function bootstrapImage(
   planned: readonly PlannedPackage[],
 ): Promise<{ rootfs: RootfsImage; packages: PackageVersion[] }> {
   await using scope = new Scope();
-  const workDirectory = join(build.directory, "work");
   const buildDirectory = await createBuildDirectory();
   scope.defer(() => removeBuildDirectory(buildDirectory));
   const bootstrap = startBootstrap({
     definition: build.definition,
     root,
     packageCount: planned.length,
-    workDirectory,
+    workDirectory: workDirectory(build),
     buildDirectory,
     signal: build.signal,
     onPercent: (percent, detail) =>
@@ -95,7 +116,10 @@ async function bootstrapImage(
   const [ended, built] = await Promise.allSettled([bootstrap.ended, image]);
   if (ended.status === "rejected") throw ended.reason;
   if (built.status === "rejected") throw built.reason;
-  return { rootfs: built.value, packages: parsePackageList(await readFile(packageListPath(workDirectory), "utf8")) };
+  return {
+    rootfs: built.value,
+    packages: parsePackageList(await readFile(packageListPath(workDirectory(build)), "utf8")),
+  };
 }
 
 /** Lines of name, version and architecture, separated by tabs. */

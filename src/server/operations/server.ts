@@ -1,5 +1,5 @@
 import { PyroError } from "../../contract/error.ts";
-import { VERSION } from "../../contract/version.ts";
+import { BUILD_VERSION } from "../../contract/version.ts";
 import { serverLogPath, serverSocketPath } from "../../host/paths.ts";
 import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
@@ -10,7 +10,7 @@ export function serverHandlers({ paths, machines, lifecycle }: ServerContext): H
       const { held, ready } = machines.counts();
       return {
         running: true,
-        version: VERSION,
+        version: BUILD_VERSION,
         pid: process.pid,
         started_at: lifecycle.startedAt.toISOString(),
         socket: serverSocketPath(paths),

@@ -1,6 +1,7 @@
 /** QEMU behind the driver interface. */
 import { open } from "node:fs/promises";
-import type { VmmDriver } from "../driver.ts";
+import { PyroError } from "../../contract/error.ts";
+import type { MachinePlan, VmmDriver } from "../driver.ts";
 import { qemuArguments } from "./arguments.ts";
 import { QemuMachine } from "./machine.ts";
 
@@ -32,18 +33,35 @@ export function qemuDriver(options: QemuDriverOptions): VmmDriver {
           : ({ kind: "shared-file", path: memoryPath } as const);
       return await QemuMachine.start(options, plan, qemuArguments({ plan, accelerator, tscKhz, memory }));
     },
-    restore: async (plan, template) => {
-      const state = await open(template.statePath, "r");
+    restore: async (plan, template, signal) => {
+      const memory = { kind: "private-file", path: template.memoryPath } as const;
+      const args = qemuArguments({ plan, accelerator, tscKhz, memory, incoming: true });
+      const machine = await startWithState(options, plan, args, template.statePath);
+      const onAbort = (): void => void machine.kill();
+      signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        const memory = { kind: "private-file", path: template.memoryPath } as const;
-        const args = qemuArguments({ plan, accelerator, tscKhz, memory, incoming: true });
-        const machine = await QemuMachine.start(options, plan, args, state.fd);
         await machine.load();
         return machine;
       } finally {
-        // The launcher has its own copy from the moment of the spawn.
-        await state.close();
+        signal?.removeEventListener("abort", onAbort);
       }
     },
   };
+}
+
+async function startWithState(
+  options: QemuDriverOptions,
+  plan: MachinePlan,
+  args: readonly string[],
+  statePath: string,
+): Promise<QemuMachine> {
+  const state = await open(statePath, "r").catch((cause: unknown) => {
+    throw new PyroError("artifact_corrupt", "the template's device state cannot be read", { cause });
+  });
+  try {
+    return await QemuMachine.start(options, plan, args, state.fd);
+  } finally {
+    // The launcher has its own copy from the moment of the spawn.
+    await state.close();
+  }
 }

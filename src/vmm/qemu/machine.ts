@@ -1,33 +1,23 @@
-import { createWriteStream } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { PyroError } from "../../contract/error.ts";
-import { withDeadline } from "../../host/deadline.ts";
-import { startProgram, startFailure } from "../../host/process.ts";
-import { identifyProcess, type ProcessIdentity, signalProcess } from "../../host/process-identity.ts";
+import { type ProcessIdentity, signalProcess } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import { Tail } from "../../host/tail.ts";
 import type { Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
-import { vmmEnded } from "../vmm-exit.ts";
+import { lastWords, vmmEnded } from "../vmm-exit.ts";
 import { SOCKET_NAMES, type SocketName } from "./arguments.ts";
+import { loadState, QMP_DEADLINE_MS, saveState } from "./migration.ts";
+import { STATE_DESCRIPTOR, startQemu } from "./process.ts";
 import { QmpClient } from "./qmp.ts";
 
 /** Bytes of the guest's console that are kept for an error. */
 const CONSOLE_TAIL_BYTES = 64 * 1024;
-/** Bytes of QEMU's own messages that are shown in an error. */
-const VMM_LOG_TAIL_BYTES = 4096;
 /** QEMU connects at its start, which takes 0.05 s idle; the rest is for a loaded host. */
 const CONNECT_DEADLINE_MS = 20_000;
-const QMP_DEADLINE_MS = 10_000;
-/** Writing the device state takes 13 ms idle; memory is flushed by the host's kernel afterwards. */
-const SAVE_DEADLINE_MS = 60_000;
-
-/** Number under which QEMU inherits a template's device state: the first after its stdio. */
-const STATE_DESCRIPTOR = 3;
 
 type Slots = Readonly<Record<SocketName, SocketSlot>>;
 
@@ -35,6 +25,8 @@ type Slots = Readonly<Record<SocketName, SocketSlot>>;
 export class QemuMachine implements RunningMachine {
   readonly process: ProcessIdentity;
   readonly exited: Promise<VmmExit>;
+  /** Settles when the process has ended and its sockets are closed. */
+  readonly #gone: Promise<unknown>;
   readonly #directory: string;
   readonly #slots: Slots;
   readonly #console: Tail;
@@ -50,12 +42,14 @@ export class QemuMachine implements RunningMachine {
     this.#directory = parts.directory;
     this.#slots = parts.slots;
     this.#console = parts.console;
+    // Not before: who waits on a socket is told of the VMM's end, not of the socket's.
+    this.#gone = exited.then(() => closeAll(parts.slots));
   }
 
   /**
    * Listens on the machine's sockets, then starts QEMU in the machine's directory.
    * @param stateDescriptor inherited by QEMU as STATE_DESCRIPTOR
-   * @throws PyroError dependency_missing, permission_denied when it cannot be started
+   * @throws PyroError dependency_missing, permission_denied, vmm_failed when it cannot be started
    */
   static async start(
     options: { binary: string; launcher: string },
@@ -64,38 +58,15 @@ export class QemuMachine implements RunningMachine {
     stateDescriptor?: number,
   ): Promise<QemuMachine> {
     await using scope = new Scope();
+    const { binary, launcher } = options;
     const { directory } = plan;
-    const slots = await listenAll(directory, scope);
     const console = new Tail(CONSOLE_TAIL_BYTES);
-    followConsole(slots.console, console);
-    const logPath = join(directory, "vmm.log");
-    const launcherArguments = [
-      ...["--new-session", "--no-new-privileges", "--rlimit", "core=0"],
-      // A file, never a pipe of ours: the VMM outlives the server.
-      ...["--stdout", logPath, "--stderr", logPath, "--chdir", directory],
-      ...(stateDescriptor === undefined ? [] : ["--keep-fd", String(STATE_DESCRIPTOR)]),
-      ...["--", options.binary, ...args],
-    ];
-    const child = startProgram(options.launcher, launcherArguments, {
-      stdio: ["ignore", "ignore", "ignore", ...(stateDescriptor === undefined ? [] : [stateDescriptor])],
-      env: {},
+    const slots = await listenAll(directory, scope, (socket) => {
+      socket.on("data", (chunk: Buffer) => console.push(chunk)).resume();
     });
-    const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-      child.once("exit", (code, signal) => resolve({ code, signal }));
-      child.once("error", (cause) => reject(startFailure(options.launcher, cause)));
-    });
-    const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
-    if (identity === undefined) {
-      const { code } = await ended;
-      throw new PyroError("vmm_failed", `QEMU ended at once with status ${code}`, {
-        evidence: { vmm_log: await readLog(logPath) },
-      });
-    }
-    const exited = ended.then(async (how): Promise<VmmExit> => {
-      await closeAll(slots);
-      return { ...how, vmmLog: await readLog(logPath), consoleTail: console.text() };
-    });
+    const { identity, ended } = await startQemu({ binary, launcher, directory, args, stateDescriptor });
     scope.keep();
+    const exited = ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
     return new QemuMachine(identity, exited, { directory, slots, console });
   }
 
@@ -113,34 +84,17 @@ export class QemuMachine implements RunningMachine {
    */
   async load(): Promise<void> {
     try {
-      const qmp = await this.#control();
-      await prepareMigration(qmp);
-      const loaded = migrationEnd(qmp);
-      await qmp.execute("migrate-incoming", { uri: `fd:${STATE_DESCRIPTOR}` }, QMP_DEADLINE_MS);
-      await this.#orExit(loaded);
-      // A machine that was saved stopped is loaded stopped.
-      await qmp.execute("cont", {}, QMP_DEADLINE_MS);
+      await loadState(await this.#control(), STATE_DESCRIPTOR);
     } catch (failure) {
-      await this.kill();
-      throw failure;
+      throw await this.#endAfter(failure);
     }
   }
 
   async save(files: TemplateFiles): Promise<void> {
-    const qmp = await this.#control();
-    await prepareMigration(qmp);
-    await qmp.execute("stop", {}, QMP_DEADLINE_MS);
-    const receiver = await SocketSlot.listen(join(this.#directory, "state.sock"));
     try {
-      const saved = migrationEnd(qmp);
-      await qmp.execute("migrate", { uri: "unix:state.sock" }, QMP_DEADLINE_MS);
-      const stream = await this.#orExit(receiver.take(QMP_DEADLINE_MS));
-      const written = pipeline(stream, createWriteStream(files.statePath, { flags: "wx", mode: 0o600, flush: true }));
-      await withDeadline(this.#orExit(Promise.all([written, saved])), SAVE_DEADLINE_MS, () => {
-        return new PyroError("vmm_failed", `saving the machine took more than ${SAVE_DEADLINE_MS} ms`);
-      });
-    } finally {
-      await receiver.close();
+      await this.#orExit(saveState(await this.#control(), this.#directory, files.statePath));
+    } catch (failure) {
+      throw await this.#endAfter(failure);
     }
     await this.kill();
     await flushFile(files.memoryPath);
@@ -148,7 +102,7 @@ export class QemuMachine implements RunningMachine {
 
   async kill(): Promise<void> {
     signalProcess(this.process, "SIGKILL");
-    await this.exited;
+    await this.#gone;
   }
 
   async #control(): Promise<QmpClient> {
@@ -166,65 +120,40 @@ export class QemuMachine implements RunningMachine {
     promise.catch(() => undefined);
     return await Promise.race([promise, this.exited.then((exit) => Promise.reject(vmmEnded(exit)))]);
   }
-}
 
-/** Guest memory is in its file already, so only device state is moved; and QEMU tells when it is (qapi/migration.json). */
-async function prepareMigration(qmp: QmpClient): Promise<void> {
-  const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
-  await qmp.execute("migrate-set-capabilities", { capabilities }, QMP_DEADLINE_MS);
-}
-
-/** Settles when the migration that is about to be started has ended. */
-async function migrationEnd(qmp: QmpClient): Promise<void> {
-  let stop: (() => void) | undefined;
-  const end = new Promise<void>((resolve, reject) => {
-    stop = qmp.onEvent(({ event, data }) => {
-      if (event !== "MIGRATION") return;
-      if (data["status"] === "completed") resolve();
-      if (data["status"] === "failed") reject(new PyroError("vmm_failed", "QEMU could not move the machine's state"));
+  /** Ends QEMU after `failure`, and gives the better reason: that it had ended by itself, or what it said last. */
+  async #endAfter(failure: unknown): Promise<PyroError> {
+    const stillRan = signalProcess(this.process, "SIGKILL");
+    const exit = await this.exited;
+    await this.#gone;
+    // A process that was ending when our signal came keeps the status of its own end.
+    if (!stillRan || exit.signal !== "SIGKILL") return vmmEnded(exit);
+    const { code, message, remedy, evidence, cause } = PyroError.from(failure);
+    return new PyroError(code, message, {
+      ...(remedy === undefined ? {} : { remedy }),
+      cause,
+      evidence: { ...evidence, ...lastWords(exit) },
     });
-  });
-  end.catch(() => undefined);
-  try {
-    await withDeadline(
-      end,
-      SAVE_DEADLINE_MS,
-      () => new PyroError("vmm_failed", "QEMU did not finish moving the machine's state"),
-    );
-  } finally {
-    stop?.();
   }
 }
 
-async function listenAll(directory: string, scope: Scope): Promise<Slots> {
-  const listen = async (name: SocketName): Promise<SocketSlot> => {
-    const slot = await SocketSlot.listen(join(directory, SOCKET_NAMES[name]));
+async function listenAll(directory: string, scope: Scope, onConsole: (socket: Socket) => void): Promise<Slots> {
+  const listen = async (name: SocketName, onConnection?: (socket: Socket) => void): Promise<SocketSlot> => {
+    const slot = await SocketSlot.listen(join(directory, SOCKET_NAMES[name]), onConnection);
     scope.defer(() => slot.close());
     return slot;
   };
   return {
     qmp: await listen("qmp"),
-    console: await listen("console"),
+    console: await listen("console", onConsole),
     control: await listen("control"),
     bulk: await listen("bulk"),
   };
 }
 
+/** A socket that cannot be removed goes with its directory. */
 async function closeAll(slots: Slots): Promise<void> {
-  await Promise.all(Object.values(slots).map((slot) => slot.close()));
-}
-
-function followConsole(slot: SocketSlot, tail: Tail): void {
-  const follow = (socket: Socket): void => {
-    socket.on("data", (chunk: Buffer) => tail.push(chunk));
-    socket.resume();
-  };
-  slot.take(CONNECT_DEADLINE_MS).then(follow, () => undefined);
-}
-
-async function readLog(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  return text.slice(-VMM_LOG_TAIL_BYTES).trim();
+  await Promise.allSettled(Object.values(slots).map((slot) => slot.close()));
 }
 
 async function flushFile(path: string): Promise<void> {

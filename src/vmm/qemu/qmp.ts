@@ -6,20 +6,24 @@ import { withDeadline } from "../../host/deadline.ts";
 /** Longest line QEMU may send us; its answers to the commands we use have a few hundred bytes. */
 const LINE_BYTES_MAX = 1024 * 1024;
 
-export interface QmpEvent {
-  readonly event: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
+type Data = Readonly<Record<string, unknown>>;
 
 interface Waiting {
   resolve(value: unknown): void;
   reject(reason: PyroError): void;
 }
 
+interface Awaited {
+  readonly event: string;
+  readonly matches: (data: Data) => boolean;
+  resolve(data: Data): void;
+  reject(reason: PyroError): void;
+}
+
 export class QmpClient {
   readonly #socket: Duplex;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  readonly #awaited = new Set<Awaited>();
   #nextId = 1;
   #buffer = "";
   #failure: PyroError | undefined;
@@ -57,10 +61,22 @@ export class QmpClient {
     }
   }
 
-  /** Calls `listener` for every event; returns what ends that. */
-  onEvent(listener: (event: QmpEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+  /**
+   * The data of the next event of this name that matches.
+   * @throws PyroError vmm_failed at the deadline, and when the connection ends
+   */
+  async nextEvent(event: string, matches: (data: Data) => boolean, deadlineMs: number): Promise<Data> {
+    if (this.#failure !== undefined) throw this.#failure;
+    let awaited: Awaited | undefined;
+    const arrival = new Promise<Data>((resolve, reject) => {
+      awaited = { event, matches, resolve, reject };
+      this.#awaited.add(awaited);
+    });
+    try {
+      return await withDeadline(arrival, deadlineMs, () => unanswered(`event ${event}`, deadlineMs));
+    } finally {
+      if (awaited !== undefined) this.#awaited.delete(awaited);
+    }
   }
 
   close(): void {
@@ -89,8 +105,8 @@ export class QmpClient {
     } else if ("QMP" in message) {
       this.#settle(0, (waiting) => waiting.resolve(undefined));
     } else if (typeof message["event"] === "string") {
-      const event = { event: message["event"], data: asRecord(message["data"]) };
-      for (const listener of this.#listeners) listener(event);
+      const data = asRecord(message["data"]);
+      for (const each of this.#awaited) if (each.event === message["event"] && each.matches(data)) each.resolve(data);
     } else if (typeof message["id"] === "number") {
       this.#settle(message["id"], (waiting) => {
         if ("error" in message) {
@@ -111,11 +127,12 @@ export class QmpClient {
     this.#failure ??= failure;
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();
+    for (const each of this.#awaited) each.reject(this.#failure);
   }
 }
 
 function unanswered(what: string, deadlineMs: number): PyroError {
-  return new PyroError("vmm_failed", `QMP ${what} was not answered within ${deadlineMs} ms`);
+  return new PyroError("vmm_failed", `QMP ${what} did not come within ${deadlineMs} ms`);
 }
 
 function parseMessage(line: string): Record<string, unknown> | undefined {

@@ -33,7 +33,10 @@ test("build host: everything that is missing is named at once, with one command"
   await put("/usr/bin/dpkg-deb");
   const failure = await refusal(1000);
   assert.equal(failure.code, "dependency_missing");
-  assert.match(failure.remedy ?? "", /^sudo apt-get install --yes mmdebstrap squashfs-tools uidmap debian-archive-keyring/);
+  assert.match(
+    failure.remedy ?? "",
+    /^sudo apt-get install --yes mmdebstrap squashfs-tools uidmap debian-archive-keyring/,
+  );
   for (const name of ["mmdebstrap", "sqfstar"]) await put(`/usr/bin/${name}`);
   await put(KEYRING);
   await requireBuildHost(host(0));
@@ -60,13 +63,16 @@ test("build host: where only root may make user namespaces, the switch is named"
 
 test("build host: too little disk is an error with both figures, also where nothing has been created yet", async () => {
   await requireSpace(root, 1, "PYRO_CACHE_DIR");
-  await assert.rejects(requireSpace(join(root, "not", "yet", "there"), 2 ** 60, "PYRO_CACHE_DIR"), (failure: unknown) => {
-    assert.ok(PyroError.is(failure));
-    assert.equal(failure.code, "resource_exhausted");
-    assert.equal(failure.evidence["needed_mib"], 2 ** 40);
-    assert.match(failure.remedy ?? "", /PYRO_CACHE_DIR/);
-    return true;
-  });
+  await assert.rejects(
+    requireSpace(join(root, "not", "yet", "there"), 2 ** 60, "PYRO_CACHE_DIR"),
+    (failure: unknown) => {
+      assert.ok(PyroError.is(failure));
+      assert.equal(failure.code, "resource_exhausted");
+      assert.equal(failure.evidence["needed_mib"], 2 ** 40);
+      assert.match(failure.remedy ?? "", /PYRO_CACHE_DIR/);
+      return true;
+    },
+  );
 });
 
 test("apt: what it says becomes a typed error", () => {

@@ -7,9 +7,10 @@ import { type CpioEntry, encodeCpio } from "../../../src/environment/cpio.ts";
 /** Reads the format as the kernel does (init/initramfs.c): fixed header, name, content, each padded to four. */
 function decode(archive: Buffer): CpioEntry[] {
   const entries: CpioEntry[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     assert.equal(archive.toString("latin1", at, at + 6), "070701");
-    const field = (index: number): number => Number.parseInt(archive.toString("latin1", at + 6 + index * 8, at + 14 + index * 8), 16);
+    const field = (index: number): number =>
+      Number.parseInt(archive.toString("latin1", at + 6 + index * 8, at + 14 + index * 8), 16);
     const [mode, size, nameBytes] = [field(1), field(6), field(11)];
     const path = archive.toString("utf8", at + 110, at + 110 + nameBytes - 1);
     const start = at + Math.ceil((110 + nameBytes) / 4) * 4;
@@ -20,7 +21,13 @@ function decode(archive: Buffer): CpioEntry[] {
     }
     const permissions = mode & 0o7777;
     if ((mode & 0o170_000) === 0o040_000) entries.push({ path, kind: "directory", mode: permissions });
-    else entries.push({ path, kind: "file", mode: permissions, content: new Uint8Array(archive.subarray(start, start + size)) });
+    else
+      entries.push({
+        path,
+        kind: "file",
+        mode: permissions,
+        content: new Uint8Array(archive.subarray(start, start + size)),
+      });
   }
 }
 
@@ -29,7 +36,9 @@ const mode = fc.integer({ min: 0, max: 0o7777 });
 const entry: fc.Arbitrary<CpioEntry> = fc
   .tuple(path, mode, fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined }))
   .map(([name, bits, content]) =>
-    content === undefined ? { path: name, kind: "directory", mode: bits } : { path: name, kind: "file", mode: bits, content },
+    content === undefined
+      ? { path: name, kind: "directory", mode: bits }
+      : { path: name, kind: "file", mode: bits, content },
   );
 
 test("cpio: what was written is read back, whatever the names and lengths", () => {

@@ -54,8 +54,24 @@ test("custom environments: a mistake is named with file, line and key", () => {
 });
 
 test("custom environments: no word of the file can become an option or a pattern of apt", () => {
-  for (const word of ["-oDebug::x", "?essential", "~i", "/etc/passwd", "./x.deb", "git,curl", "git curl", "git=1", "git/sid", "", "A"]) {
-    assert.match(mistakeIn(`[environments.a]\npackages = [${JSON.stringify(word)}]\n`), /not the name of a Debian package/, word);
+  for (const word of [
+    "-oDebug::x",
+    "?essential",
+    "~i",
+    "/etc/passwd",
+    "./x.deb",
+    "git,curl",
+    "git curl",
+    "git=1",
+    "git/sid",
+    "",
+    "A",
+  ]) {
+    assert.match(
+      mistakeIn(`[environments.a]\npackages = [${JSON.stringify(word)}]\n`),
+      /not the name of a Debian package/,
+      word,
+    );
   }
 });
 

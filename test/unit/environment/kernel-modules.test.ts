@@ -12,7 +12,10 @@ import { fakeModule, scratchDirectory } from "./scratch.ts";
 const scratch = await scratchDirectory();
 let made = 0;
 
-async function moduleTree(modules: Record<string, readonly string[]>, builtin: readonly string[] = []): Promise<string> {
+async function moduleTree(
+  modules: Record<string, readonly string[]>,
+  builtin: readonly string[] = [],
+): Promise<string> {
   const directory = join(scratch, `modules-${made++}`);
   await mkdir(join(directory, "kernel", "drivers"), { recursive: true });
   for (const [file, depends] of Object.entries(modules)) {
@@ -33,7 +36,12 @@ test("kernel modules: each comes after what it depends on, once", async () => {
     "virtio.ko": ["virtio_ring"],
     "virtio_ring.ko": [],
   });
-  assert.deepEqual(await namesOf(directory, ["virtio_blk", "virtio_mmio"]), ["virtio_ring", "virtio", "virtio_blk", "virtio_mmio"]);
+  assert.deepEqual(await namesOf(directory, ["virtio_blk", "virtio_mmio"]), [
+    "virtio_ring",
+    "virtio",
+    "virtio_blk",
+    "virtio_mmio",
+  ]);
 });
 
 test("kernel modules: what is built in is neither inserted nor missing", async () => {
@@ -62,7 +70,9 @@ test("kernel modules: the order respects every dependency, for any acyclic graph
   await fc.assert(
     fc.asyncProperty(graph, async (edges) => {
       // Only towards lower numbers: no circles.
-      const depends = edges.map((targets, index) => targets.filter((target) => target < index).map((target) => `m${target}`));
+      const depends = edges.map((targets, index) =>
+        targets.filter((target) => target < index).map((target) => `m${target}`),
+      );
       const directory = await moduleTree(Object.fromEntries(depends.map((names, index) => [`m${index}.ko`, names])));
       const order = await namesOf(directory, [`m${edges.length - 1}`]);
       assert.equal(new Set(order).size, order.length);

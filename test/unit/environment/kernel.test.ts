@@ -13,7 +13,8 @@ const scratch = await scratchDirectory();
 const modules = join(scratch, "modules");
 const kernel = join(scratch, "vmlinuz");
 await mkdir(modules);
-for (const name of BOOT_MODULES) await writeFile(join(modules, `${name}.ko`), fakeModule(name === "virtio_blk" ? ["virtio"] : []));
+for (const name of BOOT_MODULES)
+  await writeFile(join(modules, `${name}.ko`), fakeModule(name === "virtio_blk" ? ["virtio"] : []));
 await writeFile(join(modules, "virtio.ko"), fakeModule(["virtio_ring"]));
 await writeFile(join(modules, "virtio_ring.ko"), fakeModule([]));
 await writeFile(kernel, fakeKernel("6.12.9-own"));
@@ -30,8 +31,14 @@ test("own kernel: taken with the modules beside it, or those that are named", as
 test("own kernel: refused with what is wrong", async () => {
   const text = join(scratch, "text");
   await writeFile(text, "not a kernel");
-  await assert.rejects(ownKernel({ PYRO_KERNEL: text }), { code: "invalid_argument", message: /not an x86 Linux bzImage/ });
-  await assert.rejects(ownKernel({ PYRO_KERNEL: join(scratch, "none") }), { code: "invalid_argument", message: /cannot be read/ });
+  await assert.rejects(ownKernel({ PYRO_KERNEL: text }), {
+    code: "invalid_argument",
+    message: /not an x86 Linux bzImage/,
+  });
+  await assert.rejects(ownKernel({ PYRO_KERNEL: join(scratch, "none") }), {
+    code: "invalid_argument",
+    message: /cannot be read/,
+  });
   const empty = join(scratch, "empty");
   await mkdir(empty);
   await assert.rejects(ownKernel({ PYRO_KERNEL: kernel, PYRO_KERNEL_MODULES: empty }), {
@@ -41,7 +48,9 @@ test("own kernel: refused with what is wrong", async () => {
 });
 
 test("own kernel: no file content makes the reader fail", () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => bzImageRelease(Buffer.from(bytes)) === undefined));
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => bzImageRelease(Buffer.from(bytes)) === undefined),
+  );
 });
 
 test("initramfs: the agent as /init, modules numbered in the order in which they can be inserted", async () => {
@@ -52,7 +61,16 @@ test("initramfs: the agent as /init, modules numbered in the order in which they
   const first = await ensureInitramfs(options);
   const archive = (await readFile(first.path)).toString("latin1");
   const inOrder = [...archive.matchAll(/modules\/(\d\d)-(\w+)\.ko\0/g)].map(([, number, name]) => `${number} ${name}`);
-  assert.deepEqual(inOrder, ["00 virtio_mmio", "01 virtio_pci", "02 virtio_ring", "03 virtio", "04 virtio_blk", "05 virtio_console", "06 squashfs", "07 overlay"]);
+  assert.deepEqual(inOrder, [
+    "00 virtio_mmio",
+    "01 virtio_pci",
+    "02 virtio_ring",
+    "03 virtio",
+    "04 virtio_blk",
+    "05 virtio_console",
+    "06 squashfs",
+    "07 overlay",
+  ]);
   assert.ok(archive.includes("init\0") && archive.includes("#!agent"));
 
   assert.deepEqual(await ensureInitramfs(options), first, "the same content is the same file");

@@ -37,7 +37,11 @@ Components: main
   const expected = { main: "http://near.example/debian", security: "http://near.example/debian-security" };
   assert.deepEqual(mirrorFromSources(parseOneLineSources(oneLine), "bookworm"), expected);
   assert.deepEqual(mirrorFromSources(parseDeb822Sources(deb822), "bookworm"), expected);
-  assert.deepEqual(mirrorFromSources(parseDeb822Sources(deb822), "trixie"), PUBLIC_MIRROR, "another release's mirror is no help");
+  assert.deepEqual(
+    mirrorFromSources(parseDeb822Sources(deb822), "trixie"),
+    PUBLIC_MIRROR,
+    "another release's mirror is no help",
+  );
 });
 
 test("mirror: a vendor's repository for the same suite is not taken for Debian's", () => {

@@ -24,12 +24,15 @@ test("names: an unknown environment names the known ones, and the likeliest", as
 });
 
 test("names: what is given is quoted and cut, so that it cannot pass for our own text", async () => {
-  await assert.rejects(findEnvironment("x\u001b[2J\n[error] all is lost".padEnd(5000, "x"), paths), (failure: unknown) => {
-    assert.ok(PyroError.is(failure));
-    assert.ok(!failure.message.includes("\n") && !failure.message.includes("\u001b"));
-    assert.ok(failure.message.length < 400);
-    return true;
-  });
+  await assert.rejects(
+    findEnvironment("x\u001b[2J\n[error] all is lost".padEnd(5000, "x"), paths),
+    (failure: unknown) => {
+      assert.ok(PyroError.is(failure));
+      assert.ok(!failure.message.includes("\n") && !failure.message.includes("\u001b"));
+      assert.ok(failure.message.length < 400);
+      return true;
+    },
+  );
 });
 
 test("names: a mistake in the user's own file does not keep the built-in environments from working", async () => {

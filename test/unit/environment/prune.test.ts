@@ -60,7 +60,10 @@ test("prune: what is up to date stays, what nothing refers to goes", async () =>
   await mkdir(interrupted);
   const pruned = await pruneEnvironments({ paths, inUse: nobody });
   assert.deepEqual([...pruned.deletedDirectories].toSorted(), [interrupted, unknown].toSorted());
-  assert.deepEqual(pruned.deletedFiles.map((path) => path.split("/").at(-1)), ["6.1.0-old", "git_1%3a2.39.5-0+deb12u1_amd64.deb"]);
+  assert.deepEqual(
+    pruned.deletedFiles.map((path) => path.split("/").at(-1)),
+    ["6.1.0-old", "git_1%3a2.39.5-0+deb12u1_amd64.deb"],
+  );
   assert.ok(pruned.freedBytes >= 10_000);
   assert.ok(existsSync(join(platform(paths), installDirectoryName(wanted), "environment.json")));
   assert.ok(existsSync(join(paths.cache, "kernels", "6.1.0-kept")));
@@ -108,7 +111,10 @@ test("prune: a boot archive goes when it is old and nobody boots from it", async
   for (const name of ["new.cpio", "old.cpio", "used.cpio"]) await write(at(name), "archive");
   for (const name of ["old.cpio", "used.cpio"]) await utimes(at(name), 1, 1);
   await pruneEnvironments({ paths, inUse: (path) => path === at("used.cpio") });
-  assert.deepEqual(["new.cpio", "old.cpio", "used.cpio"].map((name) => existsSync(at(name))), [true, false, true]);
+  assert.deepEqual(
+    ["new.cpio", "old.cpio", "used.cpio"].map((name) => existsSync(at(name))),
+    [true, false, true],
+  );
 });
 
 test("prune: an empty cache has nothing to prune", async () => {

@@ -85,7 +85,9 @@ test("process group: a tethered one ends when its starter is killed", async (t) 
     const { startGroup } = await import(${JSON.stringify(module)});
     const options = { deadlineMs: 60000, graceMs: 0, tether: true, stdio: ["ignore", "ignore", "ignore"] };
     await startGroup("sh", ["-c", "exec >" + ${JSON.stringify(held)} + "; echo started; sleep 60"], options).ended;`;
-  const starter = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["ignore", "inherit", "inherit"] });
+  const starter = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   // The other end stays open for as long as one process of the group lives.
   const pipe = createReadStream(held);
   const ended = once(pipe, "end");

@@ -4,9 +4,9 @@ import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { test } from "node:test";
+import { VERSION } from "../../../src/contract/version.ts";
 import { VERSION_HEADER } from "../../../src/contract/wire.ts";
 import { serverSocketPath } from "../../../src/host/paths.ts";
-import { serverEnvironment } from "../../../src/sdk/server-environment.ts";
 import { isOlder } from "../../../src/sdk/version-order.ts";
 import { FakeHost } from "../../support/fake-host.ts";
 
@@ -54,9 +54,18 @@ test("an older idle server is replaced, and the call goes to the new one", async
   assert.deepEqual(requests, ["/rpc/run", "/rpc/server/status", "/rpc/server/stop"]);
 });
 
-test("an older busy server and a newer one are left alone", async () => {
+test("an idle server of another build of this version is replaced", async () => {
+  await using host = new FakeHost();
+  const { requests } = await otherVersion(host, `${VERSION}+0123456789ab`, { busy: false });
+  using pyro = host.pyro();
+  assert.equal((await pyro.run({ environment: "debian:12", command: ["true"] })).exit_code, 0);
+  assert.deepEqual(requests, ["/rpc/run", "/rpc/server/status", "/rpc/server/stop"]);
+});
+
+test("a busy server of an older version or another build, and a newer one, are left alone", async () => {
   for (const [version, busy] of [
     ["0.0.0-aaa", true],
+    [`${VERSION}+0123456789ab`, true],
     ["99.0.0", false],
   ] as const) {
     await using host = new FakeHost();
@@ -103,33 +112,6 @@ test("a server that ends after it began is an unknown outcome, and nothing is se
   await once(dying, "close");
 });
 
-test("of its starter's environment a server gets what is on the list", () => {
-  const paths = { cache: "/c", state: "/s", runtime: "/r", config: "/f" };
-  const env = {
-    PATH: "/bin",
-    LC_ALL: "C",
-    PYRO_KERNEL: "/k",
-    https_proxy: "p",
-    SSL_CERT_FILE: "/x",
-    XDG_RUNTIME_DIR: "/y",
-    TOKEN: "t",
-    LD_PRELOAD: "/evil.so",
-    NODE_OPTIONS: "--require /evil",
-  };
-  assert.deepEqual(Object.keys(serverEnvironment(env, paths)).toSorted(), [
-    "LC_ALL",
-    "PATH",
-    "PYRO_CACHE_DIR",
-    "PYRO_CONFIG_DIR",
-    "PYRO_KERNEL",
-    "PYRO_RUNTIME_DIR",
-    "PYRO_STATE_DIR",
-    "SSL_CERT_FILE",
-    "XDG_RUNTIME_DIR",
-    "https_proxy",
-  ]);
-});
-
 test("versions are ordered as semver says", () => {
   const ordered = ["0.0.0-source", "0.1.0-alpha.2", "0.1.0-alpha.10", "0.1.0", "0.2.0", "0.10.0", "1.0.0"];
   for (const [index, version] of ordered.entries()) {
@@ -138,5 +120,7 @@ test("versions are ordered as semver says", () => {
       assert.ok(isOlder(version, later), `${version} < ${later}`);
       assert.equal(isOlder(later, version), false);
     }
+    assert.equal(isOlder(version, `${version}+build`), false, "builds have no order");
+    assert.equal(isOlder(`${version}+build`, version), false, "builds have no order");
   }
 });

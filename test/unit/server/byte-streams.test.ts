@@ -4,8 +4,7 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { test } from "node:test";
-import { VERSION } from "../../../src/contract/version.ts";
-import { streamOutputPath, VERSION_HEADER } from "../../../src/contract/wire.ts";
+import { streamOutputPath } from "../../../src/contract/wire.ts";
 import { serverSocketPath } from "../../../src/host/paths.ts";
 import { ByteStreams } from "../../../src/server/byte-streams.ts";
 import { done, FakeHost } from "../../support/fake-host.ts";
@@ -121,7 +120,7 @@ test("a stream can be opened once", async () => {
     const call = request({
       socketPath: serverSocketPath(host.paths),
       path: streamOutputPath(id),
-      headers: { [VERSION_HEADER]: VERSION },
+      headers: host.headers(),
     });
     call.end();
     return ((await once(call, "response")) as [IncomingMessage])[0];

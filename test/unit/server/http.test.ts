@@ -6,8 +6,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PyroError } from "../../../src/contract/error.ts";
-import { VERSION } from "../../../src/contract/version.ts";
-import { REQUEST_BYTES_MAX, VERSION_HEADER } from "../../../src/contract/wire.ts";
+import { BUILD_VERSION } from "../../../src/contract/version.ts";
+import { REQUEST_BYTES_MAX, SETTINGS_HEADER, VERSION_HEADER } from "../../../src/contract/wire.ts";
 import { serverSocketPath } from "../../../src/host/paths.ts";
 import { claimPrivateDirectory } from "../../../src/host/private-directory.ts";
 import { listenOnSocket } from "../../../src/server/socket.ts";
@@ -28,7 +28,7 @@ async function send(
     socketPath: serverSocketPath(host.paths),
     path,
     method,
-    headers: { [VERSION_HEADER]: VERSION, "content-type": "application/json", ...headers },
+    headers: { ...host.headers(), "content-type": "application/json", ...headers },
   });
   call.end(body);
   const [message] = (await once(call, "response")) as [IncomingMessage];
@@ -64,7 +64,7 @@ test("garbage, unknown paths and wrong methods are refused, and the server goes 
   assert.equal((await send(host, "/rpc/env/list", { method: "GET" })).status, 404);
   const answer = await send(host, "/rpc/env/list", { body: JSON.stringify({ json: {} }) });
   assert.equal(answer.status, 200);
-  assert.equal(answer.message.headers[VERSION_HEADER], VERSION);
+  assert.equal(answer.message.headers[VERSION_HEADER], BUILD_VERSION);
 });
 
 test("a body that is no JSON, too large or of another kind does nothing", async () => {
@@ -94,7 +94,7 @@ test("an endless body is cut off at the limit", async () => {
     socketPath: serverSocketPath(host.paths),
     path: "/rpc/run",
     method: "POST",
-    headers: { [VERSION_HEADER]: VERSION },
+    headers: host.headers(),
   });
   const ended = new Promise<void>((settle) => {
     call.once("error", () => settle());
@@ -129,18 +129,21 @@ test("a field that no operation has is refused, not ignored", async () => {
   pyro.close();
 });
 
-test("a client of another version is told so before anything is done for it", async () => {
+test("a client of another version, or with other settings, is told so before anything is done for it", async () => {
   await using host = new FakeHost();
   await host.serve();
   const body = JSON.stringify({ json: { environment: "debian:12", command: ["true"] } });
-  const answer = await send(host, "/rpc/run", { body, headers: { [VERSION_HEADER]: "9.9.9" } });
-  assert.equal(answer.status, 426);
-  assert.equal(answer.message.headers[VERSION_HEADER], VERSION);
+  const other = { [VERSION_HEADER]: "9.9.9", [SETTINGS_HEADER]: "PYRO_MACHINE=0" };
+  for (const [header, status] of [
+    [VERSION_HEADER, 426],
+    [SETTINGS_HEADER, 412],
+  ] as const) {
+    const answer = await send(host, "/rpc/run", { body, headers: { [header]: other[header] } });
+    assert.equal(answer.status, status);
+    assert.equal(answer.message.headers[header], host.headers()[header], "the server says what it has");
+  }
   assert.deepEqual(host.machines.history, []);
-  const status = await send(host, "/rpc/server/status", {
-    body: JSON.stringify({ json: {} }),
-    headers: { [VERSION_HEADER]: "9.9.9" },
-  });
+  const status = await send(host, "/rpc/server/status", { body: JSON.stringify({ json: {} }), headers: other });
   assert.equal(status.status, 200);
 });
 

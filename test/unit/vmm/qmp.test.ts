@@ -59,16 +59,29 @@ test("qmp: a refusal carries QEMU's words", async () => {
   client.close();
 });
 
-test("qmp: events reach the listener, pieces are put together", async () => {
+test("qmp: the event that matches is given, also when it comes before the command's answer and in pieces", async () => {
   const client = await connected((command, peer) => {
-    const text = `${JSON.stringify({ event: "MIGRATION", data: { status: "completed" } })}\n${JSON.stringify({ return: {}, id: command.id })}\n`;
-    for (const character of text) peer.write(character);
+    const events = ["setup", "completed"].map((status) => ({ event: "MIGRATION", data: { status } }));
+    const messages = [{ event: "STOP" }, ...events, { return: {}, id: command.id }];
+    for (const character of messages.map((message) => `${JSON.stringify(message)}\n`).join("")) peer.write(character);
   });
-  const seen: string[] = [];
-  client.onEvent(({ event, data }) => seen.push(`${event} ${String(data["status"])}`));
+  const event = client.nextEvent("MIGRATION", ({ status }) => status !== "setup", 2000);
   await client.execute("x", {}, 2000);
-  assert.deepEqual(seen, ["MIGRATION completed"]);
+  assert.deepEqual(await event, { status: "completed" });
   client.close();
+});
+
+test("qmp: an event that never comes ends at the deadline, and at once with the connection", async () => {
+  const silent = await connected(() => undefined);
+  await assert.rejects(
+    silent.nextEvent("MIGRATION", () => true, 50),
+    { code: "vmm_failed" },
+  );
+  silent.close();
+  const ending = await connected((_command, peer) => peer.destroy());
+  const event = ending.nextEvent("MIGRATION", () => true, 60_000);
+  await assert.rejects(ending.execute("x", {}, 60_000), { code: "vmm_failed" });
+  await assert.rejects(event, { code: "vmm_failed" });
 });
 
 test("qmp: silence, an ended connection and an endless line are typed failures", async () => {

@@ -21,9 +21,15 @@ const CONTROL_FILE_LIMIT_BYTES: u64 = 1 << 20;
 /// How deep groups that a command's processes made inside their own are followed when it is removed.
 const MAX_DEPTH: usize = 32;
 
+/// The group above those of all commands.
+const COMMANDS: &str = "commands";
+/// Memory that commands cannot have, in bytes: what the kernel and the agent need to stay responsive. Without it a command
+/// that eats all memory brings the guest to a crawl long before the kernel's global OOM killer acts.
+const RESERVED_MEMORY_BYTES: u64 = 128 << 20;
+
 /// The private hierarchy.
 pub struct ControlGroups {
-    root: OwnedFd,
+    commands: OwnedFd,
 }
 
 impl ControlGroups {
@@ -37,20 +43,29 @@ impl ControlGroups {
         let flags =
             MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing(|| "mount cgroup2")?;
-        for controller in ["+memory", "+pids"] {
-            // Not there, or in use by cgroup v1: killing works without them, only out_of_memory stays unknown.
-            let _ = write(root.as_fd(), "cgroup.subtree_control", controller);
+        match mkdirat(&root, COMMANDS, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).doing(|| "create control group commands"),
         }
-        Ok(Self { root })
+        let commands = open_directory(root.as_fd(), COMMANDS).doing(|| "open control group commands")?;
+        for group in [root.as_fd(), commands.as_fd()] {
+            for controller in ["+memory", "+pids"] {
+                // Not there, or in use by cgroup v1: killing works without them, only memory is then not watched over.
+                let _ = write(group, "cgroup.subtree_control", controller);
+            }
+        }
+        // Only there with the memory controller.
+        let _ = write(commands.as_fd(), "memory.max", &memory_for_commands().to_string());
+        Ok(Self { commands })
     }
 }
 
 impl ProcessGroups for ControlGroups {
     fn create(&self, id: &ExecId) -> Result<Box<dyn ProcessGroup>, SystemError> {
         let name = id.as_str().to_owned();
-        mkdirat(&self.root, &name, Mode::from_raw_mode(0o755)).doing(|| format!("create control group {name}"))?;
-        let directory = open_directory(self.root.as_fd(), &name).doing(|| format!("open control group {name}"))?;
-        let parent = self.root.try_clone().doing(|| "duplicate descriptor")?;
+        mkdirat(&self.commands, &name, Mode::from_raw_mode(0o755)).doing(|| format!("create control group {name}"))?;
+        let directory = open_directory(self.commands.as_fd(), &name).doing(|| format!("open control group {name}"))?;
+        let parent = self.commands.try_clone().doing(|| "duplicate descriptor")?;
         Ok(Box::new(ControlGroup { parent, name, directory }))
     }
 }
@@ -101,6 +116,12 @@ impl ProcessGroup for ControlGroup {
             Err(errno) => Err(errno).doing(|| format!("remove control group {}", self.name)),
         }
     }
+}
+
+fn memory_for_commands() -> u64 {
+    let system = rustix::system::sysinfo();
+    let total = u64::from(system.mem_unit) * system.totalram;
+    total.saturating_sub(RESERVED_MEMORY_BYTES).max(total / 2)
 }
 
 /// Groups can only be removed from the innermost out.

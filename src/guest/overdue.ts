@@ -1,0 +1,59 @@
+/** The host's own watch over a time limit that is the guest's to keep: an agent may hang, or lie. */
+import { PyroError } from "../contract/error.ts";
+
+/** From the time limit to the end that the agent says: killing, reaping, a starved vCPU. */
+const GRACE_MS = 60_000;
+/** Output that may still come when the time is over: what the agent keeps, the pipes, what is on its way; with room. */
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
+
+/**
+ * Counts only the time that is spent waiting for the agent: a slow reader of the output may take as long as it likes.
+ */
+export class Overdue {
+  readonly #controller = new AbortController();
+  readonly #endsAt: number;
+  #timer: NodeJS.Timeout | undefined;
+  #lateBytes = 0;
+  #failure: PyroError | undefined;
+
+  /** @param endsWithinMs undefined: nothing is ever overdue */
+  constructor(endsWithinMs: number | undefined) {
+    this.#endsAt = endsWithinMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + endsWithinMs;
+  }
+
+  /** Aborted when the agent is overdue. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Why it was aborted. */
+  get failure(): PyroError | undefined {
+    return this.#failure;
+  }
+
+  /** From now on the agent is waited for. */
+  wait(): void {
+    const waitMs = Math.max(this.#endsAt - performance.now(), 0) + GRACE_MS;
+    // setTimeout takes no more than 31 bits, which are 24 days.
+    if (waitMs >= 2 ** 31) return;
+    this.#timer = setTimeout(() => this.#end("says nothing of its end"), waitMs);
+  }
+
+  /** The agent said something, with so many bytes of output. */
+  arrived(outputBytes: number): void {
+    this.stop();
+    if (performance.now() < this.#endsAt + GRACE_MS) return;
+    this.#lateBytes += outputBytes;
+    if (this.#lateBytes > OUTPUT_BYTES_MAX) this.#end("goes on sending output");
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #end(what: string): void {
+    const message = `the time limit of the command has passed, and the guest agent ${what}`;
+    this.#failure = new PyroError("guest_unreachable", message);
+    this.#controller.abort();
+  }
+}
