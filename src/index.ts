@@ -4,6 +4,7 @@ export type { EnvironmentDetails, EnvironmentSummary, PullProgress } from "./con
 export type { DoctorCheck, DoctorReport, ServerStatus } from "./contract/host-operations.ts";
 export type { Command, ExecResult, ExecutionMode, Isolation, MachineEvent, RunResult } from "./contract/run.ts";
 export type { CommandIo } from "./sdk/command-io.ts";
+export type { CommandInput, MachineInput, RunInput, RunOptions } from "./sdk/inputs.ts";
 export { type ExecOptions, Machine } from "./sdk/machine.ts";
 export type { CallOptions } from "./sdk/operation-types.ts";
 export { Pyro, type PyroOptions } from "./sdk/pyro.ts";

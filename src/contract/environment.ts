@@ -22,12 +22,6 @@ export const environmentSummary = z.object({
   install_dir: z.string(),
 });
 
-export const artifactFile = z.object({
-  path: z.string().describe("absolute path on the host"),
-  bytes: z.number().describe("size in bytes"),
-  sha256: z.string().describe("hexadecimal SHA-256 of the content"),
-});
-
 export const environmentDetails = environmentSummary.extend({
   install_manifest: z.string().nullable().describe("path of environment.json, null when not installed"),
   kernel_image: z.string().nullable(),
@@ -42,7 +36,6 @@ export const environmentDetails = environmentSummary.extend({
 export type EnvironmentDefaults = z.infer<typeof environmentDefaults>;
 export type EnvironmentSummary = z.infer<typeof environmentSummary>;
 export type EnvironmentDetails = z.infer<typeof environmentDetails>;
-export type ArtifactFile = z.infer<typeof artifactFile>;
 
 /** One step of a pull. `percent` is absent while it cannot be known. */
 export const pullProgress = z.object({

@@ -1,12 +1,11 @@
 import { PyroError } from "../contract/error.ts";
-import type { Command, ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
-import type { Operations } from "../contract/operations.ts";
+import type { ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
 import type { CommandIo } from "./command-io.ts";
-import type { CallOptions, InputOf } from "./operation-types.ts";
+import type { CommandInput, RunInput } from "./inputs.ts";
+import type { CallOptions } from "./operation-types.ts";
 
 /** What a command in an open machine may be given beside the command itself. */
-export type ExecInput = Omit<InputOf<Operations["machine"]["exec"]>, "vm_id">;
-export type ExecOptions = Omit<ExecInput, "command"> & CallOptions & CommandIo;
+export interface ExecOptions extends CommandInput, CallOptions, CommandIo {}
 
 /** How a `Machine` reaches its server. */
 export interface MachineLink {
@@ -46,7 +45,7 @@ export class Machine {
    * Runs one command; several may run at once. What the command does, its exit code included, is the result.
    * @throws PyroError when pyro or the machine failed
    */
-  async exec(command: Command, options: ExecOptions = {}): Promise<ExecResult> {
+  async exec(command: RunInput["command"], options: ExecOptions = {}): Promise<ExecResult> {
     if (this.#lost !== undefined) throw this.#lost;
     const { signal, onEvent, stdin, stdout, stderr, onSignalable, ...input } = options;
     return await this.#link.exec(

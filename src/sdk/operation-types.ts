@@ -15,8 +15,11 @@ export interface CallOptions<Event = never> {
 /** Fields that the SDK fills itself; see `plumbing` of an operation. */
 type Plumbing = "stream_id" | "stdin" | "output";
 
-export type InputOf<O extends Operation> = Omit<z.input<O["input"]>, Plumbing>;
-export type OutputOf<O extends Operation> = z.output<O["output"]>;
+/** The fields of `T` themselves: what an editor shows then is a record, and not how its type was made. */
+type Fields<T> = { [Field in keyof T]: T[Field] } & {};
+
+export type InputOf<O extends Operation> = Fields<Omit<z.input<O["input"]>, Plumbing>>;
+export type OutputOf<O extends Operation> = Fields<z.output<O["output"]>>;
 export type EventOf<O extends Operation> = O["events"] extends z.ZodType ? z.output<O["events"]> : never;
 
 /** Commands also take and give bytes. */

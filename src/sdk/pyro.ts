@@ -1,13 +1,14 @@
 import { PyroError } from "../contract/error.ts";
 import type { DoctorReport } from "../contract/host-operations.ts";
 import type { Operations } from "../contract/operations.ts";
-import type { ExecResult, MachineReady, RunResult } from "../contract/run.ts";
+import type { ExecResult, MachineEvent, RunResult } from "../contract/run.ts";
 import { type HostPaths, hostPaths, serverSocketPath } from "../host/paths.ts";
 import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { callCommand, type CommandOptions } from "./command.ts";
 import { Connection } from "./connection.ts";
 import { Machine } from "./machine.ts";
-import type { CallOptions, EventOf, InputOf, Methods } from "./operation-types.ts";
+import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
+import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { Rpc } from "./rpc.ts";
 import { ServerControl } from "./server-control.ts";
 import { serverEntry } from "./server-start.ts";
@@ -20,8 +21,6 @@ export interface PyroOptions {
   /** The server's main module, for tests. @internal */
   readonly serverEntry?: string;
 }
-
-type MachineEvents = Exclude<EventOf<Operations["machine"]["open"]>, MachineReady>;
 
 /**
  * pyro from a program: starts the server when it is needed and calls its operations.
@@ -60,18 +59,18 @@ export class Pyro implements Methods {
     return await runDoctor();
   }
 
-  /** Runs one command in a machine of its own. */
-  readonly run: Methods["run"] = async (input, options = {}) => {
+  /**
+   * Runs one command in a machine of its own. What the command does, its exit code included, is the result.
+   * @throws PyroError when pyro or the machine failed
+   */
+  async run(input: RunInput, options: RunOptions = {}): Promise<RunResult> {
     const parts = { rpc: this.#rpc, connection: this.#connection };
     const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options);
     return (await this.#control.withServer(call, options.signal)) as RunResult;
-  };
+  }
 
   /** Starts a machine that is yours until you close it, or this process ends. */
-  async machine(
-    input: InputOf<Operations["machine"]["open"]>,
-    options: CallOptions<MachineEvents> = {},
-  ): Promise<Machine> {
+  async machine(input: MachineInput, options: CallOptions<MachineEvent> = {}): Promise<Machine> {
     return await this.#control.withServer(async () => await this.#open(input, options), options.signal);
   }
 
@@ -98,7 +97,7 @@ export class Pyro implements Methods {
     return (await this.#control.withSameServer(call)) as ExecResult;
   }
 
-  async #open(input: unknown, { signal, onEvent }: CallOptions<MachineEvents>): Promise<Machine> {
+  async #open(input: unknown, { signal, onEvent }: CallOptions<MachineEvent>): Promise<Machine> {
     return await new Promise<Machine>((resolve, reject) => {
       const hear = (event: EventOf<Operations["machine"]["open"]>): void => {
         if (event.type !== "ready") return onEvent?.(event);

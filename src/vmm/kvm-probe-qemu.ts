@@ -1,4 +1,5 @@
 /** Runs the probe's guest in QEMU, as the driver would run a real one: same machine, same CPU, same sandbox. */
+import { cpuModel } from "./qemu/cpu-model.ts";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,7 +69,7 @@ async function runIn(directory: string, options: QemuVcpuProbeOptions): Promise<
 export function probeArguments(accelerator: Accelerator, bios: string): string[] {
   return [
     ...["-M", "microvm,x-option-roms=off,isa-serial=off"],
-    ...["-accel", accelerator, "-cpu", accelerator === "kvm" ? "host" : "max"],
+    ...["-accel", accelerator, "-cpu", cpuModel(accelerator)],
     ...["-smp", "1", "-m", "16M", "-bios", bios.replaceAll(",", ",,")],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-device", `isa-debug-exit,iobase=${EXIT_PORT},iosize=1`],

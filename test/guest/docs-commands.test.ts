@@ -6,9 +6,13 @@ import { after, describe, it } from "node:test";
 import { consoleBlocks, runBlock } from "../contract/docs/console-blocks.ts";
 import { projectFiles } from "../contract/tidy/tree.ts";
 import { pathWithPyro } from "../contract/docs/path-with-pyro.ts";
+import { client } from "../support/guest-host.ts";
 
 /** A block may be the first thing that needs an environment, and so pull it. */
 const COMMAND_TIMEOUT_MS = 600_000;
+
+// Ends the server when the file is over.
+client();
 
 const blocks = projectFiles()
   .filter(({ path }) => path.endsWith(".md"))

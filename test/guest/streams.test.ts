@@ -1,14 +1,14 @@
 /** The CLI's own streams, exit codes and lines, with a command in a real guest behind them. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { type CliEnd, type CliOptions, CliProcess } from "../support/cli-process.ts";
 import { client, machineDirectories, until } from "../support/guest-host.ts";
 
 const MIB = 1024 * 1024;
 
-const sdk = client();
-after(() => sdk.close());
+// Ends the server when the file is over.
+client();
 
 /** Runs the CLI to its end; `input` is all that it gets on standard input. */
 async function pyro(

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import { hostPaths, machineRuntimeDirectory } from "../../src/host/paths.ts";
 import type * as Sdk from "../../src/index.ts";
@@ -15,8 +16,14 @@ export const CLI = join(process.cwd(), "dist", "bin.js");
 /** The SDK as users get it: the built one, whose version is that of the built server. */
 const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;
 
+/** A client for a test file. When the file is over it is closed, and the server ends: it would count as left behind. */
 export function client(): Pyro {
-  return new built.Pyro();
+  const sdk = new built.Pyro();
+  after(async () => {
+    await sdk.server.stop({ force: true });
+    sdk.close();
+  });
+  return sdk;
 }
 
 /** Ids of the machines whose directories are there. */

@@ -1,4 +1,5 @@
 /** The command line of a QEMU `microvm` machine (QEMU docs/system/i386/microvm.rst). Pure. */
+import { cpuModel } from "./cpu-model.ts";
 import { type Accelerator, CHANNELS, type Drive, driveSerial, type MachinePlan } from "../driver.ts";
 
 /** How a machine gets its memory. */
@@ -35,12 +36,6 @@ export type SocketName = keyof typeof SOCKET_NAMES;
  */
 const RECONNECT_SECONDS = 1;
 
-/**
- * Without "enhanced rep movsb/stosb" the guest's kernel copies and clears memory eight bytes at a time: TCG takes each step of
- * a rep instruction by itself, and a page clears and a pipe copies several times faster so.
- */
-const TCG_CPU = "max,-erms,-fsrm";
-
 export function qemuArguments(options: QemuArguments): string[] {
   const { plan } = options;
   return [
@@ -72,7 +67,7 @@ function machine(options: QemuArguments): string[] {
       : `memory-backend-file,id=ram,size=${plan.shape.memoryMib}M,mem-path=${escapeValue(memory.path)},share=${memory.kind === "shared-file" ? "on" : "off"}`;
   return [
     ...["-M", "microvm,x-option-roms=off,isa-serial=on,acpi=on,memory-backend=ram"],
-    ...["-accel", accel, "-cpu", accelerator === "kvm" ? "host" : TCG_CPU],
+    ...["-accel", accel, "-cpu", cpuModel(accelerator)],
     ...["-object", backend],
   ];
 }

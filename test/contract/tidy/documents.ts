@@ -67,7 +67,7 @@ export const links: Rule = {
 export const specification: Rule = {
   name: "specification",
   covers: (path) => path === "SPECIFICATION.md",
-  leastFiles: 0,
+  leastFiles: 1,
   check: (file) => {
     const rows = file.text
       .split("\n")

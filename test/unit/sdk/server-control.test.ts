@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createNetServer } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import { VERSION } from "../../../src/contract/version.ts";
 import { VERSION_HEADER } from "../../../src/contract/wire.ts";
@@ -14,7 +16,7 @@ import { FakeHost } from "../../support/fake-host.ts";
 async function otherVersion(
   host: FakeHost,
   version: string,
-  { busy }: { busy: boolean },
+  { busy, stubborn = false }: { busy: boolean; stubborn?: boolean },
 ): Promise<{ server: Server; requests: string[] }> {
   const requests: string[] = [];
   mkdirSync(host.paths.runtime, { mode: 0o700 });
@@ -35,6 +37,8 @@ async function otherVersion(
       };
       return response.writeHead(500).end(JSON.stringify({ json: error }));
     }
+    // One that was started again by the time it is asked again.
+    if (stubborn) return response.end(JSON.stringify({ json: { stopped: true, pid: 999_999_999 } }));
     response.once("close", () => {
       server.close();
       server.closeAllConnections();
@@ -76,6 +80,29 @@ test("a busy server of an older version or another build, and a newer one, are l
     server.closeAllConnections();
     await once(server, "close");
   }
+});
+
+test("an installation whose parts are of different builds is told so, and not tried for ever", async () => {
+  await using host = new FakeHost();
+  const { server } = await otherVersion(host, `${VERSION}+0123456789ab`, { busy: false, stubborn: true });
+  using pyro = host.pyro();
+  await assert.rejects(pyro.env.list(), { code: "protocol_mismatch", message: /0123456789ab/ });
+  server.close();
+  server.closeAllConnections();
+  await once(server, "close");
+});
+
+test("a call that is cancelled does not wait for the server to start", async () => {
+  await using host = new FakeHost();
+  const launcher = join(host.paths.cache, "launcher");
+  mkdirSync(host.paths.cache);
+  // Starts nothing, and says nothing until it is let go.
+  execFileSync("mkfifo", [join(host.paths.cache, "gate")]);
+  writeFileSync(launcher, `#!/bin/sh\nread -r _ <${host.paths.cache}/gate\nexit 1\n`, { mode: 0o755 });
+  using pyro = host.pyro({ PYRO_LAUNCHER_PATH: launcher });
+  const signal = AbortSignal.timeout(50);
+  await assert.rejects(pyro.env.list({}, { signal }), { code: "cancelled" });
+  writeFileSync(join(host.paths.cache, "gate"), "\n");
 });
 
 test("a server that ends before it began is no reason to give up", async () => {
