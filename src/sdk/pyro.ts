@@ -31,12 +31,14 @@ export class Pyro implements Methods {
   readonly #connection: Connection;
   readonly #rpc: Rpc;
   readonly #control: ServerControl;
+  readonly #host: Pick<PyroOptions, "env" | "paths">;
 
   readonly env: Methods["env"];
   readonly server: Methods["server"];
 
   constructor(options: PyroOptions = {}) {
     const env = options.env ?? process.env;
+    this.#host = { env, ...(options.paths === undefined ? {} : { paths: options.paths }) };
     const paths = options.paths ?? hostPaths(env);
     this.#connection = new Connection(serverSocketPath(paths), settingsDigest(settingsOf(env, paths)));
     this.#rpc = new Rpc(this.#connection);
@@ -56,7 +58,7 @@ export class Pyro implements Methods {
   /** Says whether this host can run a guest. Needs no server. */
   async doctor(): Promise<DoctorReport> {
     const { runDoctor } = await import("../doctor/doctor.ts");
-    return await runDoctor();
+    return await runDoctor(this.#host);
   }
 
   /**
