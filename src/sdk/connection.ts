@@ -19,7 +19,7 @@ import {
 import { isErrno } from "../host/files.ts";
 import { checkPrivateDirectory } from "../host/private-directory.ts";
 import { cancelled } from "./cancel.ts";
-import { NotDone } from "./not-done.ts";
+import { isAbsent, NotDone } from "./not-done.ts";
 
 /** How long a connection is kept for the next call. It keeps neither this process nor the server alive. */
 const KEPT_CONNECTION_MS = 10_000;
@@ -69,7 +69,14 @@ export class Connection {
     options.signal?.addEventListener("abort", abort, { once: true });
     request.once("close", () => options.signal?.removeEventListener("abort", abort));
     sendBody(request, options.body);
-    return await responseTo(request, options);
+    try {
+      return await responseTo(request, options);
+    } catch (failure) {
+      // A kept connection ended with its server before this process could notice: whether there is one now is not yet known.
+      const again = request.reusedSocket && isAbsent(failure) && typeof options.body !== "object";
+      if (!again) throw failure;
+    }
+    return await this.send(options);
   }
 
   /** Whoever can put a socket there would get the commands and their input. */

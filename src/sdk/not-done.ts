@@ -17,3 +17,6 @@ export class NotDone extends Error {
     this.serverSettings = options.serverSettings;
   }
 }
+
+/** Whether a request failed because there was no server for it. */
+export const isAbsent = (failure: unknown): boolean => failure instanceof NotDone && failure.reason === "absent";

@@ -7,7 +7,7 @@ import { identifyProcess, isAlive, type ProcessIdentity } from "../host/process-
 import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { unlessCancelled } from "./cancel.ts";
 import { mayReplace, mismatchError } from "./mismatch.ts";
-import { NotDone } from "./not-done.ts";
+import { isAbsent, NotDone } from "./not-done.ts";
 import type { Rpc } from "./rpc.ts";
 import { type ServerProgram, startServer, waitForSocket } from "./server-start.ts";
 
@@ -137,5 +137,3 @@ export class ServerControl {
     }
   }
 }
-
-const isAbsent = (failure: unknown): boolean => failure instanceof NotDone && failure.reason === "absent";

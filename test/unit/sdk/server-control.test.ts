@@ -10,7 +10,7 @@ import { VERSION } from "../../../src/contract/version.ts";
 import { VERSION_HEADER } from "../../../src/contract/wire.ts";
 import { serverSocketPath } from "../../../src/host/paths.ts";
 import { isOlder } from "../../../src/sdk/version-order.ts";
-import { FakeHost } from "../../support/fake-host.ts";
+import { CLI, FakeHost } from "../../support/fake-host.ts";
 
 /** A server of another version that is asked for nothing but its end. */
 async function otherVersion(
@@ -103,6 +103,23 @@ test("a call that is cancelled does not wait for the server to start", async () 
   const signal = AbortSignal.timeout(50);
   await assert.rejects(pyro.env.list({}, { signal }), { code: "cancelled" });
   writeFileSync(join(host.paths.cache, "gate"), "\n");
+});
+
+test("a kept connection that ended unnoticed does not hide the server that there is now", async () => {
+  await using host = new FakeHost();
+  using pyro = host.pyro();
+  await pyro.env.list();
+  const { pid } = await pyro.server.status();
+  // In another process and waited for without an event loop, so that nothing tells this one of its connection's end.
+  for (const words of [
+    ["server", "stop"],
+    ["env", "list"],
+  ])
+    execFileSync(process.execPath, [CLI, ...words], { env: host.env });
+  const status = await pyro.server.status();
+  assert.equal(status.running, true);
+  assert.notEqual(status.pid, pid);
+  await pyro.server.stop();
 });
 
 test("a server that ends before it began is no reason to give up", async () => {
