@@ -10,7 +10,7 @@ import type { Machine } from "../src/sdk/machine.ts";
 import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { type Figure, measured, type Measurement, paired, printTable, timed } from "./figures.ts";
-import { drain, throughputSample } from "./throughput.ts";
+import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts";
 
 const SHORT_SAMPLES = 12;
 const LONG_SAMPLES = 3;
@@ -42,10 +42,16 @@ const VERSION: Figure = {
 };
 const STDOUT: Figure = {
   name: "256 MiB from a guest command's stdout to the host",
-  baseline: "the same bytes over the bare port",
+  baseline: "the same command writing to the bare port",
   mustReach: 0.5,
   aim: 0.8,
   largerIsBetter: true,
+};
+
+const STDOUT_LARGE: Figure = {
+  ...STDOUT,
+  name: "256 MiB in writes of 256 KiB",
+  baseline: "the same writes to the bare port, which is the most it carries",
 };
 
 const paths = hostPaths();
@@ -122,18 +128,25 @@ async function measureVersion(): Promise<Measurement> {
   return measured(VERSION, samples.ours, samples.baseline);
 }
 
-async function measureThroughput(machine: Machine, kind: MachineKind): Promise<Measurement> {
-  const bare = await bootBare(paths, kind);
-  try {
-    const samples = await paired(
-      LONG_SAMPLES,
-      async () => await throughputSample(machine),
-      async () => await drain(bare),
-    );
-    return measured(STDOUT, samples.ours, samples.baseline);
-  } finally {
-    await bare.close();
+async function measureThroughput(machine: Machine, kind: MachineKind): Promise<Measurement[]> {
+  const measurements: Measurement[] = [];
+  for (const [figure, producer] of [
+    [STDOUT, BUFFERED],
+    [STDOUT_LARGE, LARGE_WRITES],
+  ] as const) {
+    const bare = await bootBare(paths, kind);
+    try {
+      const samples = await paired(
+        LONG_SAMPLES,
+        async () => await throughputSample(machine, producer),
+        async () => await drain(bare, producer),
+      );
+      measurements.push(measured(figure, samples.ours, samples.baseline));
+    } finally {
+      await bare.close();
+    }
   }
+  return measurements;
 }
 
 async function main(): Promise<void> {
@@ -142,7 +155,7 @@ async function main(): Promise<void> {
   const measurements = [await measureVersion(), ...(await measureRuns(kind))];
   {
     await using machine = await pyro.machine({ environment: ENVIRONMENT });
-    measurements.push(await measureExec(machine), await measureThroughput(machine, kind));
+    measurements.push(await measureExec(machine), ...(await measureThroughput(machine, kind)));
   }
   await pyro.server.stop({ force: true });
   const host = {

@@ -5,12 +5,16 @@ import { type BareMachine, execBare } from "./bare-machine.ts";
 import { timed } from "./figures.ts";
 
 const BYTES = 256 * 1024 * 1024;
-/** The same program makes the bytes in both cases, in pieces of the size that the port likes best. */
-const producer = (target: string): string =>
-  `dd if=/dev/zero bs=256k count=${BYTES / (256 * 1024)} 2>/dev/null ${target}`;
+
+/** A program in the guest that writes BYTES to its standard output. */
+export type Producer = readonly string[];
+/** As most programs write: through a buffer of a few KiB. */
+export const BUFFERED: Producer = ["head", "-c", String(BYTES), "/dev/zero"];
+/** As nothing but dd writes: in pieces of the size that the port likes best. */
+export const LARGE_WRITES: Producer = ["dd", "if=/dev/zero", "bs=256k", `count=${BYTES / (256 * 1024)}`, "status=none"];
 
 /** Milliseconds until the last byte was taken from a command's standard output. */
-export async function throughputSample(machine: Machine): Promise<number> {
+export async function throughputSample(machine: Machine, producer: Producer): Promise<number> {
   let bytes = 0;
   const stdout = new Writable({
     write: (chunk: Buffer, _encoding, done) => {
@@ -18,16 +22,16 @@ export async function throughputSample(machine: Machine): Promise<number> {
       done();
     },
   });
-  const elapsed = await timed(async () => await machine.exec(producer(""), { stdout, timeout_seconds: 300 }));
+  const elapsed = await timed(async () => await machine.exec([...producer], { stdout, timeout_seconds: 300 }));
   if (bytes !== BYTES) throw new Error(`${bytes} bytes came, ${BYTES} were sent`);
   return elapsed;
 }
 
 /** Milliseconds until the last byte was taken from the bare port. */
-export async function drain(bare: BareMachine): Promise<number> {
+export async function drain(bare: BareMachine, producer: Producer): Promise<number> {
   const port = await bare.rawPort();
   return await timed(async () => {
-    const sent = execBare(bare.agent, ["/bin/sh", "-c", producer("of=/dev/vport0p3")]);
+    const sent = execBare(bare.agent, ["/bin/sh", "-c", `${producer.join(" ")} >/dev/vport0p3`]);
     await new Promise<void>((resolve, reject) => {
       let bytes = 0;
       port.on("data", (chunk: Buffer) => {

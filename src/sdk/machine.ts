@@ -1,4 +1,4 @@
-import { PyroError } from "../contract/error.ts";
+import { type ErrorCode, PyroError } from "../contract/error.ts";
 import type { ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
 import type { CommandIo } from "./command-io.ts";
 import type { CommandInput, RunInput } from "./inputs.ts";
@@ -6,6 +6,9 @@ import type { CallOptions } from "./operation-types.ts";
 
 /** What a command in an open machine may be given beside the command itself. */
 export interface ExecOptions extends CommandInput, CallOptions, CommandIo {}
+
+/** What closing fails with when the machine, or the server and with it the machine, ended before it was asked to. */
+const GONE: ReadonlySet<ErrorCode> = new Set(["server_unavailable", "not_found"]);
 
 /** How a `Machine` reaches its server. */
 export interface MachineLink {
@@ -67,7 +70,13 @@ export class Machine {
   async #close(): Promise<void> {
     // A machine that is gone already has nothing to close.
     if (this.#lost !== undefined) return;
-    await this.#link.close(this.id);
-    await this.#link.held;
+    try {
+      await this.#link.close(this.id);
+    } catch (failure) {
+      if (PyroError.is(failure) && GONE.has(failure.code)) return;
+      throw failure;
+    }
+    // However it ended, it has.
+    await this.#link.held.catch(() => undefined);
   }
 }

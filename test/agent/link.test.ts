@@ -17,12 +17,16 @@ import { LINK_DEADLINE_MS, startAgent } from "../support/real-agent.ts";
 const directory = await mkdtemp(join(tmpdir(), "pyro-agent-"));
 const agent = await startAgent(directory, directory);
 after(async () => {
+  // A control group that is left would stay on the host.
+  const link = await agent.link();
+  const { commands } = await link.agent.list({});
+  await Promise.all(commands.map(async ({ execId }) => await link.agent.release({ execId })));
+  link.close();
   await agent.stop();
   await rm(directory, { recursive: true });
 });
 
-let count = 0;
-const newId = (): string => `command-${(count += 1)}`;
+const newId = (): string => randomBytes(8).toString("hex");
 const sha256 = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
 test("agent link: the greeting is found behind stale bytes in both directions", async () => {

@@ -4,15 +4,14 @@ import type { Machine } from "../../src/sdk/machine.ts";
 import { GUEST_CASES } from "../support/guest-cases.ts";
 import { client } from "../support/guest-host.ts";
 
-const pyro = client();
 let machine: Machine;
+
+// Before the client's own end, which stops the server.
+after(async () => await machine.close());
+const pyro = client();
 
 before(async () => {
   machine = await pyro.machine({ environment: "debian:12" });
-});
-after(async () => {
-  await machine.close();
-  pyro.close();
 });
 
 for (const { name, run } of GUEST_CASES) {

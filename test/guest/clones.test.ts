@@ -1,6 +1,6 @@
 /** Machines from one template are different machines. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { client } from "../support/guest-host.ts";
 
 const CLONES = 100;
@@ -8,7 +8,6 @@ const CLONES = 100;
 const AT_ONCE = 4;
 
 const pyro = client();
-after(() => pyro.close());
 
 /** What a clone would share with its siblings if the duties of a restore were not done. */
 const IDENTITY =

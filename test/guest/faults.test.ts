@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { chmod, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
 import { templatesDirectory } from "../../src/host/paths.ts";
 import { Collector } from "../support/guest-cases.ts";
@@ -11,7 +11,6 @@ import { client, machineDirectories, paths, pyro as cli, until, vmmPids } from "
 
 const ENVIRONMENT = "debian:12";
 const pyro = client();
-after(() => pyro.close());
 
 const echo = async (): Promise<string> =>
   (await pyro.run({ environment: ENVIRONMENT, command: ["echo", "works"] })).stdout;

@@ -151,7 +151,7 @@ test("hostile agent: an end of the stream that is not the command's is said, bro
   await assert.rejects(
     follow((stream) => {
       stream.write(output(0n, Buffer.from("abc")).subarray(0, 7));
-      stream.session?.socket.destroy();
+      stream.session?.destroy();
     }),
     PyroError.is,
   );

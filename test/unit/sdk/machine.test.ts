@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { PyroError } from "../../../src/contract/error.ts";
-import { done, FakeHost } from "../../support/fake-host.ts";
+import { CLI, done, FakeHost } from "../../support/fake-host.ts";
 
 test("a machine lives for several commands, also at once, and is gone after its block", async () => {
   await using host = new FakeHost();
@@ -60,6 +61,18 @@ test("a machine that ends on its own fails its commands, with what is known", as
   await assert.rejects(machine.exec(["crash"]), { code: "vmm_failed" });
   await done(host, "close 000000000001");
   await assert.rejects(machine.exec(["true"]), PyroError.is);
+});
+
+test("closing a machine that its server has taken along is no failure", async () => {
+  await using host = new FakeHost();
+  const server = await host.serve();
+  using pyro = host.pyro();
+  const machine = await pyro.machine({ environment: "debian:12" });
+  await Promise.all([server.stop(), machine.close()]);
+  const closed = await pyro.machine({ environment: "debian:12" });
+  // In another process and waited for without an event loop: its end is not known here yet.
+  execFileSync(process.execPath, [CLI, "server", "stop", "--force"], { env: host.env });
+  await closed.close();
 });
 
 test("dropping the connection ends the machine", async () => {

@@ -1,0 +1,87 @@
+/**
+ * The one HTTP/2 session on a greeted stream, for connect-node.
+ *
+ * Its own Http2SessionManager is made for servers that can be dialled again. When a session ends while it is being set up
+ * (which a guest can bring about with a few bytes) it loops for ever in the search for the next one, with all of the host
+ * process; and it closes what was idle for some minutes.
+ */
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import type { Duplex } from "node:stream";
+import { PyroError } from "../contract/error.ts";
+
+/** Never resolved: HTTP/2 needs an authority (RFC 9113, 8.3.1). */
+export const AUTHORITY = "http://guest";
+/** Bytes of one stream the agent may send before we have read them; bounds our memory per command. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Fewer, larger writes to the port: its cost is per write (lab: 7-10 MB/s at 4 KiB, 28-93 MB/s at 64 KiB and more). */
+const FRAME_BYTES_MAX = 256 * 1024;
+/** A guest that answers no ping for so long is wedged; generous, for a vCPU may be starved on a loaded host. */
+const PING_INTERVAL_MS = 15_000;
+const PING_DEADLINE_MS = 45_000;
+
+export class GuestSession {
+  readonly authority = AUTHORITY;
+  readonly #session: ClientHttp2Session;
+  readonly #pulse: NodeJS.Timeout;
+  #openCalls = 0;
+  /** When the oldest ping that is not answered was sent. */
+  #askedAt: number | undefined;
+
+  constructor(stream: Duplex) {
+    this.#session = connect(AUTHORITY, {
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX, enablePush: false },
+      createConnection: () => stream,
+    });
+    // Every call that is open fails by itself.
+    this.#session.on("error", () => undefined);
+    this.#pulse = setInterval(() => this.#checkPulse(), PING_INTERVAL_MS).unref();
+    this.#session.once("close", () => {
+      clearInterval(this.#pulse);
+      stream.destroy();
+    });
+  }
+
+  /** Opens a call; used by connect-node. */
+  async request(
+    method: string,
+    path: string,
+    headers: OutgoingHttpHeaders,
+    options: Parameters<ClientHttp2Session["request"]>[1],
+  ): Promise<ClientHttp2Stream> {
+    if (this.#session.closed || this.#session.destroyed) {
+      throw new PyroError("guest_unreachable", "the connection to the guest agent was lost");
+    }
+    const call = this.#session.request({ ...headers, ":method": method, ":path": path }, options);
+    this.#openCalls += 1;
+    call.once("close", () => (this.#openCalls -= 1));
+    return await Promise.resolve(call);
+  }
+
+  /** Called by connect-node when something of a call has been read: the agent lives. */
+  notifyResponseByteRead(): void {
+    this.#askedAt = undefined;
+  }
+
+  close(): void {
+    // Without a code connect-node would wait for ever for the end of the calls that are open.
+    this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
+  }
+
+  #checkPulse(): void {
+    if (this.#openCalls === 0) return;
+    const now = performance.now();
+    if (this.#askedAt !== undefined) {
+      if (now - this.#askedAt < PING_DEADLINE_MS) return;
+      this.#session.destroy(new PyroError("guest_unreachable", "the guest agent does not answer any more"));
+      return;
+    }
+    this.#askedAt = now;
+    this.#session.ping(() => (this.#askedAt = undefined));
+  }
+}
