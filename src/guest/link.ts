@@ -29,6 +29,7 @@ export async function openGuestLink(stream: Duplex, deadlineMs: number): Promise
     throw failure;
   }
   const session = new GuestSession(stream);
+  await session.settled;
   const transport = createGrpcTransport({
     baseUrl: AUTHORITY,
     sessionManager: session,

@@ -27,6 +27,8 @@ const PING_DEADLINE_MS = 45_000;
 
 export class GuestSession {
   readonly authority = AUTHORITY;
+  /** Settles when the session is set up or has failed: to destroy it before makes Node throw where nobody catches. */
+  readonly settled: Promise<void>;
   readonly #session: ClientHttp2Session;
   readonly #pulse: NodeJS.Timeout;
   #openCalls = 0;
@@ -40,6 +42,9 @@ export class GuestSession {
     });
     // Every call that is open fails by itself.
     this.#session.on("error", () => undefined);
+    this.settled = new Promise((resolve) => {
+      this.#session.once("connect", () => resolve()).once("close", resolve);
+    });
     this.#pulse = setInterval(() => this.#checkPulse(), PING_INTERVAL_MS).unref();
     this.#session.once("close", () => {
       clearInterval(this.#pulse);
@@ -69,8 +74,9 @@ export class GuestSession {
   }
 
   close(): void {
-    // Without a code connect-node would wait for ever for the end of the calls that are open.
-    this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
+    // Without an error connect-node would wait for ever for the end of the calls that are open.
+    const reason = new PyroError("guest_unreachable", "the connection to the guest agent was closed");
+    this.#session.destroy(reason, constants.NGHTTP2_CANCEL);
   }
 
   #checkPulse(): void {
