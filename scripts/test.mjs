@@ -3,6 +3,7 @@
  * the stages and test files of that name. The last line is `N passed, N failed`, whatever happens before it.
  */
 import { build } from "./build.mjs";
+import { buildTestAgent } from "./build/programs.mjs";
 import { setUp } from "./setup/setup.mjs";
 import { runStages } from "./suite/run-stages.mjs";
 import { makeSandbox } from "./suite/sandbox.mjs";
@@ -31,6 +32,7 @@ async function runSuite(words, tally) {
   const rust = needs.has("dist") || stages.some((stage) => stage.rust === true);
   await setUp([...(rust ? ["build", "lint"] : []), ...(needs.has("guests") ? ["run", "pull", "test"] : [])]);
   if (needs.has("dist")) await build();
+  if (needs.has("test-agent")) await buildTestAgent();
   const sandbox = makeSandbox();
   const durations = await runStages(stages, { only, sandbox, tally });
   if (words.length === 0) everyFileRan(tally);

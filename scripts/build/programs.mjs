@@ -37,6 +37,18 @@ export async function buildPrograms() {
   return "built";
 }
 
+/** The agent on a Unix socket of this host (agent/examples/serve_unix.rs), which the tests of the stage `agent` start. */
+export async function buildTestAgent() {
+  await runChecked("cargo", [
+    "build",
+    "--release",
+    "--locked",
+    ...["--package", "pyro-agent", "--example", "serve_unix"],
+    "--quiet",
+    ...withoutLocalPaths(),
+  ]);
+}
+
 /**
  * Panic messages name source files. These flags, added to those of .cargo/config.toml, make them the same wherever it was
  * built: no path of the machine is shipped, and two builds can be compared byte by byte.

@@ -34,7 +34,7 @@ const tests = [
   { name: "contract", fast: true, needs: [], concurrency: 2, timeoutSeconds: 60 },
   { name: "unit", fast: true, needs: [], concurrency: 2, timeoutSeconds: 60 },
   { name: "rust", rust: true, needs: [], cargo: true },
-  { name: "agent", needs: ["dist"], concurrency: 2, timeoutSeconds: 120 },
+  { name: "agent", needs: ["dist", "test-agent"], concurrency: 2, timeoutSeconds: 120 },
   { name: "pack", needs: ["dist"], concurrency: 1, timeoutSeconds: 300 },
   // One at a time: two guests under emulation on two cores make every deadline a gamble.
   { name: "guest", needs: ["dist", "guests"], concurrency: 1, timeoutSeconds: 900 },

@@ -4,7 +4,7 @@ import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
-import { hostCpu } from "../vmm/host-cpu.ts";
+import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
 import { selectVmm } from "../vmm/select.ts";
 import type { BootableEnvironment } from "./bootable.ts";
@@ -22,6 +22,9 @@ export interface HostSourceOptions {
 
 export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions): MachineSources {
   const initramfs = initramfsCache(paths, env);
+  const launcher = verifiedLauncher(env);
+  // Neither the CPU nor the rate of its counter changes while the host is up.
+  let cpu: HostCpu | undefined;
   return {
     paths,
     onNotice,
@@ -32,14 +35,32 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     },
     vmm: async (requireIsolation) => {
       const choice = await selectVmm({ paths, env, requireIsolation });
-      const launcher = await verifyPackageFile("launcher", env);
-      const cpu = hostCpu();
+      cpu ??= hostCpu();
       return {
         isolation: choice.isolation,
-        driver: qemuDriver({ ...choice, launcher: launcher.path, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
+        driver: qemuDriver({ ...choice, launcher: await launcher(), tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
       };
     },
   };
+}
+
+/** The launcher's path, verified once for each content: reading and hashing it at every start would show. */
+function verifiedLauncher(env: NodeJS.ProcessEnv): () => Promise<string> {
+  let verified: string | undefined;
+  return async () => {
+    const identity = await fileIdentity(packageFile("launcher", env).path);
+    if (identity === undefined || identity !== verified) {
+      await verifyPackageFile("launcher", env);
+      verified = identity;
+    }
+    return packageFile("launcher", env).path;
+  };
+}
+
+/** Changes when the file is replaced; undefined when there is none. */
+async function fileIdentity(path: string): Promise<string | undefined> {
+  const file = await stat(path).catch(() => undefined);
+  return file === undefined ? undefined : `${file.ino}:${file.size}:${file.mtimeMs}`;
 }
 
 function bootable(installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
@@ -62,10 +83,10 @@ function initramfsCache(
 ): (installed: InstalledEnvironment) => Promise<Initramfs> {
   const built = new Map<string, Initramfs>();
   return async ({ kernel }) => {
-    const agent = await stat(packageFile("agent", env).path).catch(() => undefined);
-    const key = `${kernel.sha256} ${agent?.mtimeMs} ${agent?.size}`;
+    const agent = await fileIdentity(packageFile("agent", env).path);
+    const key = `${kernel.sha256} ${agent}`;
     const known = built.get(key);
-    if (known !== undefined && (await stat(known.path).catch(() => undefined)) !== undefined) return known;
+    if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
     const { path: agentPath } = await verifyPackageFile("agent", env);
     const initramfs = await ensureInitramfs({ paths, kernel, agentPath });
     built.set(key, initramfs);

@@ -32,15 +32,26 @@ export interface QemuProgram {
  */
 export async function findQemu(env: NodeJS.ProcessEnv = process.env): Promise<QemuProgram> {
   const path = await locate(env);
-  const version = await askVersion(path);
+  const file = await stat(path);
+  const fileIdentity = `${file.dev}:${file.ino}:${file.size}:${file.mtimeMs}`;
+  const version = await versionOf(path, fileIdentity);
   if (!isAtLeast(version, QEMU_MINIMUM)) {
     throw new PyroError("dependency_missing", `${path} is QEMU ${version}, and pyro needs ${QEMU_MINIMUM} or newer`, {
       remedy: `install QEMU ${QEMU_MINIMUM} or newer, or set PYRO_QEMU to one`,
       evidence: { path, found: version, needed: QEMU_MINIMUM },
     });
   }
-  const file = await stat(path);
-  return { path, version, fileIdentity: `${file.dev}:${file.ino}:${file.size}:${file.mtimeMs}` };
+  return { path, version, fileIdentity };
+}
+
+/** Versions by path and file: asking takes QEMU some 30 ms, and a server looks for it at every start of a machine. */
+const knownVersions = new Map<string, string>();
+
+async function versionOf(path: string, fileIdentity: string): Promise<string> {
+  const key = `${path} ${fileIdentity}`;
+  const version = knownVersions.get(key) ?? (await askVersion(path));
+  knownVersions.set(key, version);
+  return version;
 }
 
 async function locate(env: NodeJS.ProcessEnv): Promise<string> {
