@@ -1,0 +1,94 @@
+/** One real machine by the machine layer itself: its VMM's confinement, and links that are lost and opened again. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { PyroError } from "../../src/contract/error.ts";
+import { followCommand, type OutputOffsets } from "../../src/guest/exec.ts";
+import { openGuestLink } from "../../src/guest/link.ts";
+import { hostMachineSources } from "../../src/machine/host-sources.ts";
+import { ensureEmptySeed } from "../../src/machine/machine-directory.ts";
+import { ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "../../src/machine/start.ts";
+import { startScript } from "../support/guest-command.ts";
+import { client, paths } from "../support/guest-host.ts";
+
+const DEADLINE_MS = 30_000;
+let machine: StartedMachine;
+
+before(async () => {
+  // Only one writes to the cache at a time.
+  const pyro = client();
+  await pyro.server.stop({ force: true });
+  pyro.close();
+  const sources = hostMachineSources({ paths, env: process.env, onNotice: () => undefined });
+  const { signal } = new AbortController();
+  const environment = await sources.environment("debian:12", { force: false, signal, onProgress: () => undefined });
+  const shape = { vcpuCount: 2, memoryMib: 256 };
+  const kind = { environment, shape, ...(await sources.vmm("any")) };
+  const context: StartContext = { paths, signal, onNotice: () => undefined };
+  await ensureEmptySeed(paths);
+  machine = await startFromTemplate(kind, await ensureTemplate(kind, context, () => undefined), context);
+});
+after(async () => await machine.scope.close());
+
+test("confinement: every thread of the VMM is under seccomp and can gain no privilege", () => {
+  const { pid } = machine.vmm.process;
+  const threads = readdirSync(`/proc/${pid}/task`);
+  assert.ok(threads.length > 1);
+  for (const thread of threads) {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+    assert.match(status, /^Seccomp:\t2$/m);
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+  }
+});
+
+test("confinement: the VMM's standard streams are files, and its environment is empty", () => {
+  const { pid } = machine.vmm.process;
+  const streams = [0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  assert.equal(streams[0], "/dev/null");
+  assert.match(streams[1] ?? "", /vmm\.log$/);
+  assert.equal(streams[2], streams[1]);
+  assert.equal(readFileSync(`/proc/${pid}/environ`, "utf8"), "");
+});
+
+test("confinement: a guest with two vCPUs keeps time by the time stamp counter", async () => {
+  assert.equal((await machine.link.agent.describe({})).clocksource, "tsc");
+});
+
+test("confinement: a command goes on when its link is lost, and the next link on that channel loses nothing", async () => {
+  const id = "survivor";
+  await startScript(machine.link.agent, id, "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 5");
+  const from: OutputOffsets = { stdout: 0n, stderr: 0n };
+  const hash = createHash("sha256");
+  for (let round = 0; ; round += 1) {
+    assert.ok(round < 4, "the last link is not cut");
+    const link = await openGuestLink(await machine.vmm.connect("bulk", DEADLINE_MS), DEADLINE_MS);
+    try {
+      const exit = await followCommand(link.agent, id, {
+        from,
+        onOutput: (stream, data) => {
+          hash.update(data);
+          from[stream] += BigInt(data.length);
+          if (round < 2) link.close();
+        },
+      });
+      assert.deepEqual(exit.outcome, { case: "code", value: 5 });
+      break;
+    } catch (failure) {
+      assert.ok(PyroError.is(failure) && failure.code === "guest_unreachable", String(failure));
+    } finally {
+      link.close();
+    }
+  }
+  const expected = Array.from({ length: 20_000 }, (_, index) => `line ${index}\n`).join("");
+  assert.equal(hash.digest("hex"), createHash("sha256").update(expected).digest("hex"));
+  assert.ok((await machine.link.agent.describe({})).configured, "the other channel never noticed");
+});
+
+test("confinement: a guest that floods its console fills neither the host's memory nor its disk", async () => {
+  const rssBefore = process.memoryUsage().rss;
+  await startScript(machine.link.agent, "flood", "timeout 3 cat /dev/zero > /dev/ttyS0; true");
+  await followCommand(machine.link.agent, "flood", { onOutput: () => undefined });
+  assert.ok(process.memoryUsage().rss - rssBefore < 64 * 1024 * 1024);
+  assert.ok(Buffer.byteLength(machine.vmm.consoleTail()) <= 64 * 1024);
+});

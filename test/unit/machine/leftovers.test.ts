@@ -1,0 +1,89 @@
+/** What a server that crashed left is ended by the next one, and nothing else is. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, openSync } from "node:fs";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { hostPaths, machineRuntimeDirectory } from "../../../src/host/paths.ts";
+import { identifyProcess, isAlive, type ProcessIdentity } from "../../../src/host/process-identity.ts";
+import { endLeftoverMachines, writeMachineRecord } from "../../../src/machine/machine-directory.ts";
+
+const directory = await mkdtemp(join(tmpdir(), "pyro-leftovers-"));
+await mkdir(join(directory, "real"));
+// A runtime directory behind a link: the kernel names processes' files by the real path.
+await symlink("real", join(directory, "run"));
+const paths = hostPaths({ PYRO_RUNTIME_DIR: join(directory, "run"), HOME: directory });
+const children: ChildProcess[] = [];
+after(async () => {
+  for (const child of children) child.kill("SIGKILL");
+  await rm(directory, { recursive: true });
+});
+
+const end = async (): Promise<string[]> => await endLeftoverMachines(paths, (notice) => assert.fail(notice));
+
+async function machineDirectory(id: string): Promise<string> {
+  const path = machineRuntimeDirectory(paths, id);
+  await mkdir(path, { recursive: true });
+  return path;
+}
+
+/** A process that stands for a VMM: it runs in `cwd` and writes to `log`. */
+function standIn(cwd: string, log: string): { identity: ProcessIdentity; exit: Promise<unknown> } {
+  const child = spawn("sleep", ["60"], { cwd, stdio: ["ignore", openSync(log, "a"), "ignore"] });
+  children.push(child);
+  const identity = identifyProcess(child.pid ?? 0) ?? assert.fail("sleep did not start");
+  return { identity, exit: once(child, "exit") };
+}
+
+const record = (id: string, process: ProcessIdentity) => ({
+  version: 1 as const,
+  id,
+  environment: "debian:12",
+  install_dir: "/e",
+  created_at: "2026-01-01T00:00:00Z",
+  process,
+});
+
+test("leftovers: a recorded VMM is ended and its directory removed", async () => {
+  const path = await machineDirectory("recorded");
+  const { identity, exit } = standIn(directory, "/dev/null");
+  await writeMachineRecord(path, record("recorded", identity));
+  assert.deepEqual(await end(), ["recorded"]);
+  assert.deepEqual(await exit, [null, "SIGKILL"]);
+  assert.equal(existsSync(path), false);
+});
+
+test("leftovers: a process that has the recorded pid by now is somebody else's", async () => {
+  const path = await machineDirectory("reused");
+  const { identity } = standIn(directory, "/dev/null");
+  await writeMachineRecord(path, record("reused", { ...identity, startTicks: identity.startTicks - 1 }));
+  await end();
+  assert.ok(isAlive(identity));
+  assert.equal(existsSync(path), false);
+});
+
+test("leftovers: without a record, or with a broken one, the VMM is known by its log; a shell standing there is not it", async () => {
+  for (const [id, text] of [
+    ["none", undefined],
+    ["broken", "{"],
+  ] as const) {
+    const path = await machineDirectory(id);
+    if (text !== undefined) await writeFile(join(path, "machine.json"), text);
+    const vmm = standIn(path, join(path, "vmm.log"));
+    const shell = standIn(path, "/dev/null");
+    await end();
+    assert.deepEqual(await vmm.exit, [null, "SIGKILL"]);
+    assert.ok(isAlive(shell.identity));
+    assert.equal(existsSync(path), false);
+  }
+});
+
+test("leftovers: where no server has been there is nothing to end", async () => {
+  assert.deepEqual(
+    await endLeftoverMachines(hostPaths({ PYRO_RUNTIME_DIR: join(directory, "new"), HOME: directory }), assert.fail),
+    [],
+  );
+});
