@@ -1,7 +1,7 @@
 /** The commands of the CLI as plain data, derived from the contract's table. */
 import * as z from "zod";
 import type { CliShape, Operation } from "../contract/operation.ts";
-import { operations } from "../contract/operations.ts";
+import { allOperations } from "../contract/operations.ts";
 
 /** One input field as a flag or a positional. */
 export interface FieldDescription {
@@ -38,21 +38,7 @@ export interface CommandDescription {
 
 /** Every operation that is on the command line. */
 export function describeCommands(): CommandDescription[] {
-  return flatten(operations).flatMap((operation) =>
-    operation.cli === null ? [] : [describe(operation, operation.cli)],
-  );
-}
-
-interface OperationTree {
-  readonly [name: string]: Operation | OperationTree;
-}
-
-function flatten(tree: OperationTree): Operation[] {
-  return Object.values(tree).flatMap((entry) => (isOperation(entry) ? [entry] : flatten(entry)));
-}
-
-function isOperation(entry: Operation | OperationTree): entry is Operation {
-  return typeof entry["summary"] === "string";
+  return allOperations().flatMap((operation) => (operation.cli === null ? [] : [describe(operation, operation.cli)]));
 }
 
 function describe(operation: Operation, cli: CliShape): CommandDescription {

@@ -1,6 +1,7 @@
 /** The table of all operations: the one list that every front end and the server are made from. */
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
+import type { Operation } from "./operation.ts";
 import { execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
 
 export const operations = {
@@ -13,3 +14,17 @@ export const operations = {
 } as const;
 
 export type Operations = typeof operations;
+
+/** Operations by the parts of their names. */
+export interface OperationTree {
+  readonly [name: string]: Operation | OperationTree;
+}
+
+/** Every operation of the table, in its order. */
+export function allOperations(tree: OperationTree = operations): Operation[] {
+  return Object.values(tree).flatMap((entry) => (isOperation(entry) ? [entry] : allOperations(entry)));
+}
+
+export function isOperation(entry: Operation | OperationTree): entry is Operation {
+  return typeof entry["summary"] === "string";
+}

@@ -30,9 +30,14 @@ export interface FollowOptions {
 export async function followCommand(agent: AgentClient, execId: string, options: FollowOptions): Promise<Exit> {
   const taken: OutputOffsets = { stdout: options.from?.stdout ?? 0n, stderr: options.from?.stderr ?? 0n };
   const overdue = new Overdue(options.endsWithinMs);
-  const acknowledgements = new LatestValue({ ...taken });
+  const acknowledgements = new LatestValue<OutputOffsets>();
   let unacknowledged = 0;
   const requests = (async function* () {
+    const place = { execId, stdoutOffset: taken.stdout, stderrOffset: taken.stderr };
+    yield place;
+    // Naming a place acknowledges nothing, and an acknowledgement may have been lost with the old link: a full log would
+    // wait for it.
+    if (options.from !== undefined) yield place;
     for await (const offsets of acknowledgements) {
       yield { execId, stdoutOffset: offsets.stdout, stderrOffset: offsets.stderr };
     }

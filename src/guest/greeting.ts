@@ -8,18 +8,28 @@ export const PROTOCOL_VERSION = 1;
 /** A line longer than this is no greeting; stale bytes are skipped in pieces of at most this much memory. */
 const LINE_BYTES_MAX = 64;
 
+/** An unanswered greeting is sent again after this, then after twice as long, and so on: an agent may only be slow. */
+const GREET_AGAIN_MS = 2000;
+
 /**
  * Greets the agent and skips everything before its answer. Afterwards the stream carries HTTP/2 and nothing else.
  * @returns the protocol version both sides speak
  * @throws PyroError guest_unreachable at the deadline or when the stream ends, protocol_mismatch
  */
 export async function greet(stream: Duplex, deadlineMs: number): Promise<number> {
-  const nonce = randomBytes(16).toString("hex");
-  const finder = new AnswerFinder(nonce);
   return await new Promise<number>((resolve, reject) => {
     const timer = setTimeout(() => {
       finish(new PyroError("guest_unreachable", `the guest agent did not answer the greeting within ${deadlineMs} ms`));
     }, deadlineMs);
+    let finder: AnswerFinder;
+    let again: NodeJS.Timeout | undefined;
+    // Only the newest greeting counts, so that no answer is still on its way when HTTP/2 begins.
+    const ask = (patienceMs: number): void => {
+      const nonce = randomBytes(16).toString("hex");
+      finder = new AnswerFinder(nonce);
+      stream.write(`PYRO/${PROTOCOL_VERSION} ${nonce}\n`);
+      again = setTimeout(() => ask(patienceMs * 2), patienceMs);
+    };
     const onData = (chunk: Buffer): void => {
       const found = finder.push(chunk);
       if (found === undefined) return;
@@ -35,6 +45,7 @@ export async function greet(stream: Duplex, deadlineMs: number): Promise<number>
       finish(new PyroError("guest_unreachable", "the link to the guest agent failed", { cause }));
     const finish = (outcome: number | PyroError): void => {
       clearTimeout(timer);
+      clearTimeout(again);
       stream.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
       if (typeof outcome === "number") resolve(outcome);
       else reject(outcome);
@@ -44,7 +55,7 @@ export async function greet(stream: Duplex, deadlineMs: number): Promise<number>
     stream.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
     // A stream that was accepted paused stays so until it is told.
     stream.resume();
-    stream.write(`PYRO/${PROTOCOL_VERSION} ${nonce}\n`);
+    ask(GREET_AGAIN_MS);
   });
 }
 

@@ -4,10 +4,6 @@ export class LatestValue<T> implements AsyncIterable<T> {
   #ended = false;
   #wake: (() => void) | undefined;
 
-  constructor(first: T) {
-    this.#value = first;
-  }
-
   set(value: T): void {
     this.#value = value;
     this.#wake?.();

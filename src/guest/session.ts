@@ -19,8 +19,8 @@ import { PyroError } from "../contract/error.ts";
 export const AUTHORITY = "http://guest";
 /** Bytes of one stream the agent may send before we have read them; bounds our memory per command. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
-/** Fewer, larger writes to the port: its cost is per write (lab: 7-10 MB/s at 4 KiB, 28-93 MB/s at 64 KiB and more). */
-const FRAME_BYTES_MAX = 256 * 1024;
+/** Fewer, larger pieces for the agent to send: a message of output, which has at most 512 KiB, in one frame. */
+const FRAME_BYTES_MAX = 1024 * 1024;
 /** A guest that answers no ping for so long is wedged; generous, for a vCPU may be starved on a loaded host. */
 const PING_INTERVAL_MS = 15_000;
 const PING_DEADLINE_MS = 45_000;

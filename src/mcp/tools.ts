@@ -3,7 +3,7 @@ import { McpServer } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import type { Operation } from "../contract/operation.ts";
-import { operations } from "../contract/operations.ts";
+import { allOperations } from "../contract/operations.ts";
 import { VERSION } from "../contract/version.ts";
 import type { CallOptions } from "../sdk/operation-types.ts";
 import type { Pyro } from "../sdk/pyro.ts";
@@ -18,7 +18,7 @@ export function makeMcpServer(pyro: Pyro): McpServer {
         "Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says.",
     },
   );
-  for (const operation of flatten(operations)) {
+  for (const operation of allOperations()) {
     if (operation.mcp !== null) addTool(server, operation, methodOf(pyro, operation.name));
   }
   return server;
@@ -28,18 +28,6 @@ export function makeMcpServer(pyro: Pyro): McpServer {
 export const toolName = (operationName: string): string => operationName.replaceAll(".", "_");
 
 type Method = (input: unknown, options: CallOptions<unknown>) => Promise<unknown>;
-
-interface OperationTree {
-  readonly [name: string]: Operation | OperationTree;
-}
-
-function flatten(tree: OperationTree): Operation[] {
-  return Object.values(tree).flatMap((entry) => (isOperation(entry) ? [entry] : flatten(entry)));
-}
-
-function isOperation(entry: Operation | OperationTree): entry is Operation {
-  return typeof entry["summary"] === "string";
-}
 
 /** The SDK's method of an operation: they are named alike. */
 function methodOf(pyro: Pyro, name: string): Method {

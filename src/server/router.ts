@@ -3,7 +3,7 @@ import { type AnyRouter, eventIterator, os } from "@orpc/server";
 import type * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import type { Operation } from "../contract/operation.ts";
-import { operations } from "../contract/operations.ts";
+import { isOperation, operations, type OperationTree } from "../contract/operations.ts";
 import { eventsOf } from "./event-queue.ts";
 import type { Handlers } from "./handler.ts";
 import { toWireError } from "./wire-error.ts";
@@ -32,11 +32,7 @@ interface HandlerBranch {
   readonly [name: string]: AnyHandler | HandlerBranch;
 }
 
-interface OperationBranch {
-  readonly [name: string]: Operation | OperationBranch;
-}
-
-function branch(table: OperationBranch, handlers: HandlerBranch): Record<string, AnyRouter> {
+function branch(table: OperationTree, handlers: HandlerBranch): Record<string, AnyRouter> {
   const routes: Record<string, AnyRouter> = {};
   for (const [name, entry] of Object.entries(table)) {
     const handler = handlers[name];
@@ -47,10 +43,6 @@ function branch(table: OperationBranch, handlers: HandlerBranch): Record<string,
     }
   }
   return routes;
-}
-
-function isOperation(entry: Operation | OperationBranch): entry is Operation {
-  return typeof entry["summary"] === "string";
 }
 
 function procedure({ input, output, events }: Operation, handler: AnyHandler): AnyRouter {

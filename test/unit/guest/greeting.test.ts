@@ -108,3 +108,13 @@ test("greeting: silence ends at the deadline, an ended link at once", async () =
     { code: "guest_unreachable" },
   );
 });
+
+test("greeting: is sent again, with a nonce of its own, while it is not answered", async () => {
+  const nonces = new Set<string>();
+  const deafAtFirst = peer((line) => {
+    nonces.add(nonceOf(line));
+    return nonces.size < 2 ? "stale bytes without an answer" : `PYRO-AGENT/1 ${nonceOf(line)}\n`;
+  });
+  assert.equal(await greet(deafAtFirst, 20_000), 1);
+  assert.equal(nonces.size, 2);
+});
