@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import { PyroError } from "../../../src/contract/error.ts";
 import { hostPaths, templatesDirectory } from "../../../src/host/paths.ts";
 import {
@@ -99,4 +102,80 @@ test("template: what a crash in the middle left is removed, whole templates stay
   await removePartialTemplates(paths);
   assert.deepEqual(await readdir(templatesDirectory(paths)), [KEY]);
   assert.deepEqual(await findTemplate(paths, KEY), { template: whole });
+});
+
+/**
+ * Makes a template in a process that is killed at one of the steps that change files: before it, in a write also half-way.
+ * A directory is removed entry by entry, the record last: the order in which a crash could leave most.
+ */
+const DYING = `
+  import fs from "node:fs";
+  import { syncBuiltinESMExports } from "node:module";
+  import { join } from "node:path";
+  const [module, cache, parts, lastStep] = JSON.parse(process.argv[1]);
+  const real = { ...fs.promises };
+  let left = lastStep;
+  const step = () => left-- > 0 || process.kill(process.pid, "SIGKILL");
+  for (const name of ["mkdir", "rename"])
+    fs.promises[name] = (...words) => (step(), real[name](...words));
+  fs.promises.writeFile = async (path, data, options) => {
+    step();
+    await real.writeFile(path, data.slice(0, data.length / 2), options);
+    step();
+    await real.writeFile(path, data, options);
+  };
+  fs.promises.rm = async (path) => {
+    const entries = await real.readdir(path).catch(() => undefined);
+    if (entries === undefined) return;
+    for (const entry of entries.toSorted()) step(), await real.unlink(join(path, entry));
+    step();
+    await real.rmdir(path);
+  };
+  syncBuiltinESMExports();
+  const { makeTemplate } = await import(module);
+  await makeTemplate({ cache }, parts, async ({ memoryPath, statePath }) => {
+    await fs.promises.writeFile(memoryPath, "memory new");
+    await fs.promises.writeFile(statePath, "state new");
+  });
+`;
+/** In one file: loading its imports one by one takes most of such a process's time. */
+const TEMPLATE_MODULE = join(directory, "template.mjs");
+
+/** Whether it was killed before it came to its end. */
+function makeAndDie(step: number): boolean {
+  const words = JSON.stringify([TEMPLATE_MODULE, paths.cache, PARTS, step]);
+  const { signal, status, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", DYING, words], {
+    encoding: "utf8",
+  });
+  assert.ok(signal === "SIGKILL" || status === 0, stderr);
+  return signal === "SIGKILL";
+}
+
+/** What a start would find: "old" or "new", when all its files are of that template, or "none". */
+async function whatIsFound(): Promise<string> {
+  const found = await findTemplate(paths, KEY);
+  if ("missing" in found) return "none";
+  const { memoryPath, statePath } = found.template;
+  const files = [await readFile(memoryPath, "utf8"), await readFile(statePath, "utf8")].join();
+  return { "memory old,state old": "old", "memory new,state new": "new" }[files] ?? `a broken one: ${files}`;
+}
+
+test("template: a crash at any step leaves the old one, the new one or none, and the next one is made", async () => {
+  const entry = fileURLToPath(new URL("../../../src/machine/template.js", import.meta.url));
+  buildSync({ entryPoints: [entry], outfile: TEMPLATE_MODULE, bundle: true, platform: "node", format: "esm" });
+  const found: string[] = [];
+  for (let step = 0; ; step += 1) {
+    await make("old");
+    const died = makeAndDie(step);
+    found.push(await whatIsFound());
+    if (!died) break;
+  }
+  // Never back to an earlier one; each of them was seen.
+  const order = ["old", "none", "new"];
+  assert.deepEqual([...new Set(found)], order, found.join());
+  assert.deepEqual(
+    found,
+    found.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)),
+  );
+  assert.deepEqual(await readdir(templatesDirectory(paths)), [KEY]);
 });
