@@ -101,8 +101,11 @@ export class CliProcess {
   }
 }
 
-/** script(1) of util-linux, which gives a program a pseudo-terminal and ends as it does. */
+/**
+ * script(1) of util-linux, which gives a program a pseudo-terminal and ends as it does. `exec`: an interrupt that is typed
+ * would end its shell as well, and the shell's end be the one that is reported.
+ */
 function onTerminal(line: readonly string[]): string[] {
   const quoted = line.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(" ");
-  return ["script", "--quiet", "--return", "--command", quoted, "/dev/null"];
+  return ["script", "--quiet", "--return", "--command", `exec ${quoted}`, "/dev/null"];
 }
