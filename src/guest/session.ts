@@ -19,6 +19,11 @@ import { PyroError } from "../contract/error.ts";
 export const AUTHORITY = "http://guest";
 /** Bytes of one stream the agent may send before we have read them; bounds our memory per command. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+/**
+ * The same for all streams together. Node gives this window back as bytes arrive, read or not, so it bounds no memory;
+ * but it starts at 64 KiB (RFC 9113, 6.9.2), and the agent would be told of every 32 KiB, an interrupt each.
+ */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Fewer, larger pieces for the agent to send: a message of output, which has at most 512 KiB, in one frame. */
 const FRAME_BYTES_MAX = 1024 * 1024;
 /** A guest that answers no ping for so long is wedged; generous, for a vCPU may be starved on a loaded host. */
@@ -40,6 +45,7 @@ export class GuestSession {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX, enablePush: false },
       createConnection: () => stream,
     });
+    this.#session.once("connect", () => this.#session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
     // Every call that is open fails by itself.
     this.#session.on("error", () => undefined);
     this.settled = new Promise((resolve) => {
