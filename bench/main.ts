@@ -14,6 +14,8 @@ import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts
 
 const SHORT_SAMPLES = 12;
 const LONG_SAMPLES = 3;
+/** Pairs; a second or two each, and the bare port's time alone varies by half from one to the next. */
+const THROUGHPUT_SAMPLES = 7;
 const ENVIRONMENT = "debian:12";
 const CLI = join(process.cwd(), "dist", "bin.js");
 const READY_DEADLINE_MS = 30_000;
@@ -137,7 +139,7 @@ async function measureThroughput(machine: Machine, kind: MachineKind): Promise<M
     const bare = await bootBare(paths, kind);
     try {
       const samples = await paired(
-        LONG_SAMPLES,
+        THROUGHPUT_SAMPLES,
         async () => await throughputSample(machine, producer),
         async () => await drain(bare, producer),
       );

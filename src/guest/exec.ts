@@ -5,8 +5,13 @@ import { LatestValue } from "./latest-value.ts";
 import { type AgentClient, guestError } from "./link.ts";
 import { Overdue } from "./overdue.ts";
 
-/** Output the agent may hold back for a lost link before it is told that we have it. */
-const ACKNOWLEDGE_EVERY_BYTES = 512 * 1024;
+/**
+ * Output the agent may hold back for a lost link before it is told that we have it: half of what it keeps of a stream
+ * (LOG_LIMIT_BYTES in agent/src/exec/output_log.rs), since every acknowledgement interrupts the guest.
+ */
+const ACKNOWLEDGE_EVERY_BYTES = 2 * 1024 * 1024;
+/** What a message counts beside its bytes: as much as in the agent, whose memory short pieces fill as well. */
+const MESSAGE_OVERHEAD_BYTES = 64;
 
 /** Where a follower is in a command's output. Given to a later one, it goes on from there. */
 export interface OutputOffsets {
@@ -49,7 +54,7 @@ export async function followCommand(agent: AgentClient, execId: string, options:
       overdue.arrived(response.event.case === "output" ? response.event.value.data.length : 0);
       const exit = await takeEvent(response, taken, options.onOutput);
       if (exit !== undefined) return exit;
-      if (response.event.case === "output") unacknowledged += response.event.value.data.length;
+      if (response.event.case === "output") unacknowledged += response.event.value.data.length + MESSAGE_OVERHEAD_BYTES;
       overdue.wait();
       if (unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
         acknowledgements.set({ ...taken });

@@ -94,3 +94,30 @@ test("guest session: readers who stop reading hold up no other call of their lin
     assert.deepEqual(exit.outcome, { case: "code", value: 0 });
   }
 });
+
+test("guest session: short pieces are acknowledged before they fill the agent's memory", async () => {
+  const AGENT_LOG_BYTES = 4 * MIB;
+  const AGENT_PIECE_OVERHEAD_BYTES = 64;
+  const pieces = Math.floor(AGENT_LOG_BYTES / (1 + AGENT_PIECE_OVERHEAD_BYTES));
+  let requestBytes = 0;
+  const agent = await linkTo((stream) => {
+    let placeBytes = 0;
+    // The first message names the place; the agent goes on only when another one comes.
+    stream.on("data", (data: Buffer) => {
+      requestBytes += data.length;
+      if (placeBytes === 0) placeBytes = requestBytes;
+      else end(stream);
+    });
+    const output = (offset: number): Buffer =>
+      attachMessage({
+        case: "output",
+        value: create(OutputSchema, { stream: Stream.STDOUT, offset: BigInt(offset), data: Buffer.from("x") }),
+      });
+    stream.write(Buffer.concat(Array.from({ length: pieces }, (_, offset) => output(offset))));
+  });
+  let taken = 0;
+  const signal = AbortSignal.timeout(DEADLINE_MS * 2);
+  const exit = await followCommand(agent, "id", { signal, onOutput: (_stream, data) => void (taken += data.length) });
+  assert.deepEqual(exit.outcome, { case: "code", value: 0 });
+  assert.equal(taken, pieces);
+});
