@@ -6,6 +6,7 @@ import type { GuestLink } from "../guest/link.ts";
 import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.ts";
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
+import type * as GuestSide from "./guest-side.ts";
 import type { Exec, ExecRequest } from "./machine.ts";
 import {
   createMachineDirectory,
@@ -24,7 +25,7 @@ const RESTORE_DEADLINE_MS = 30_000;
  * The guest's side of a start. It brings gRPC and protobuf along, a good half of the server's code: loaded while the first
  * VMM starts, and not before the server answers.
  */
-const loadGuestSide = async (): Promise<typeof import("./guest-side.ts")> => await import("./guest-side.ts");
+const loadGuestSide = async (): Promise<typeof GuestSide> => await import("./guest-side.ts");
 
 /** A machine that runs, with its link to the agent. Whoever holds it ends it through `scope`. */
 export interface StartedMachine {
@@ -48,7 +49,7 @@ interface Launch {
   readonly deadlineMs: number;
   readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
   /** What the guest must have done before the machine counts as started. */
-  readonly setUp: (machine: StartedMachine, guestSide: typeof import("./guest-side.ts")) => Promise<void>;
+  readonly setUp: (machine: StartedMachine, guestSide: typeof GuestSide) => Promise<void>;
 }
 
 /**
