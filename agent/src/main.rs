@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pyro_agent::boot::cmdline::{self, ChannelKind};
 use pyro_agent::boot::devices::{DeviceEvents, port_by_name};
-use pyro_agent::boot::{filesystems, modules};
+use pyro_agent::boot::{filesystems, loopback, modules};
 use pyro_agent::channel::serial::SerialPort;
 use pyro_agent::channel::serve_stream;
 use pyro_agent::console;
@@ -33,6 +33,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     filesystems::mount_for_agent()?;
     let parameters = cmdline::parse(&fs::read_to_string("/proc/cmdline").doing(|| "read /proc/cmdline")?)?;
     pyro_agent::boot::limits::prepare()?;
+    loopback::up()?;
     let devices = DeviceEvents::listen()?;
     modules::load_all(Path::new("/modules"))?;
     let kernel = Arc::new(KernelFiles::open()?);

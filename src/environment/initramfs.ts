@@ -1,9 +1,10 @@
 /** The archive every guest boots from: the agent as /init, and the kernel modules it inserts. */
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
-import { writeFileDurably } from "../host/files.ts";
+import { readTextIfPresent, writeFileDurably } from "../host/files.ts";
 import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import { type CpioEntry, encodeCpio } from "./cpio.ts";
 import type { KernelImage } from "./kernel.ts";
@@ -26,6 +27,8 @@ export interface Initramfs {
   readonly path: string;
   readonly sha256: string;
 }
+
+const archiveRecord = z.object({ file: z.string(), sha256: z.string(), bytes: z.number(), mtime_ms: z.number() });
 
 export const initramfsDirectory = (paths: HostPaths): string => join(paths.cache, "initramfs");
 
@@ -51,4 +54,41 @@ export async function ensureInitramfs(options: InitramfsOptions): Promise<Initra
   const existing = await stat(path).catch(() => undefined);
   if (existing?.size !== archive.length) await writeFileDurably(path, archive);
   return { path, sha256 };
+}
+
+/**
+ * The initramfs that was built from `inputs`, which name all it is made of, or the one that `build` makes now. Naming an
+ * archive by its content takes reading some 10 MB, which every first start of a server would wait for.
+ */
+export async function initramfsOfInputs(
+  paths: HostPaths,
+  inputs: readonly string[],
+  build: () => Promise<Initramfs>,
+): Promise<Initramfs> {
+  const digest = createHash("sha256")
+    .update(JSON.stringify([...inputs, DIRECTORIES, BOOT_MODULES]))
+    .digest("hex");
+  const recordPath = join(makePrivateDirectory(initramfsDirectory(paths)), `${digest.slice(0, 32)}.json`);
+  const known = await recordedArchive(recordPath);
+  if (known !== undefined) return known;
+  const initramfs = await build();
+  const { size: bytes, mtimeMs: mtime_ms } = await stat(initramfs.path);
+  const record = { file: basename(initramfs.path), sha256: initramfs.sha256, bytes, mtime_ms };
+  await writeFileDurably(recordPath, JSON.stringify(record));
+  return initramfs;
+}
+
+/** The archive that a record tells of, if it is still there as it was written. */
+async function recordedArchive(recordPath: string): Promise<Initramfs | undefined> {
+  try {
+    const text = await readTextIfPresent(recordPath);
+    if (text === undefined) return undefined;
+    const { file, sha256, bytes, mtime_ms } = archiveRecord.parse(JSON.parse(text));
+    const path = join(dirname(recordPath), basename(file));
+    const { size, mtimeMs } = await stat(path);
+    return size === bytes && mtimeMs === mtime_ms ? { path, sha256 } : undefined;
+  } catch {
+    // A damaged record or an archive that is gone: building it again mends both.
+    return undefined;
+  }
 }

@@ -56,6 +56,15 @@ export async function verifyPackageFile(
   return file;
 }
 
+/** SHA-256 of a program as it was shipped; undefined for one that the environment names. @throws PyroError artifact_corrupt */
+export async function shippedDigest(
+  program: PackageProgram,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string | undefined> {
+  const { name, variable } = packageFile(program, env);
+  return variable === null ? (await readManifest(repairCommand())).get(name) : undefined;
+}
+
 /** The command that puts the package's files right: a checkout is built, an installed package installed again. */
 export function repairCommand(): string {
   const root = packageRoot();

@@ -1,11 +1,12 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
-import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
+import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
-import { packageFile, verifyPackageFile } from "../host/package-files.ts";
+import { packageFile, shippedDigest, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
+import { findQemu } from "../vmm/qemu/version.ts";
 import { selectVmm } from "../vmm/select.ts";
 import type { BootableEnvironment } from "./bootable.ts";
 import type { MachineSources } from "./machines.ts";
@@ -23,6 +24,8 @@ export interface HostSourceOptions {
 export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions): MachineSources {
   const initramfs = initramfsCache(paths, env);
   const launcher = verifiedLauncher(env);
+  // What a first call will ask, asked while the server starts; whoever needs the answer hears of a failure.
+  findQemu(env).catch(() => undefined);
   // Neither the CPU nor the rate of its counter changes while the host is up.
   let cpu: HostCpu | undefined;
   return {
@@ -87,8 +90,14 @@ function initramfsCache(
     const key = `${kernel.sha256} ${agent}`;
     const known = built.get(key);
     if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
-    const { path: agentPath } = await verifyPackageFile("agent", env);
-    const initramfs = await ensureInitramfs({ paths, kernel, agentPath });
+    const build = async (): Promise<Initramfs> => {
+      const { path: agentPath } = await verifyPackageFile("agent", env);
+      return await ensureInitramfs({ paths, kernel, agentPath });
+    };
+    const shipped = await shippedDigest("agent", env);
+    // An agent or a kernel of the user's own may change, with its modules, and keep its name.
+    const own = shipped === undefined || (env["PYRO_KERNEL"] ?? "") !== "";
+    const initramfs = own ? await build() : await initramfsOfInputs(paths, [kernel.sha256, shipped], build);
     built.set(key, initramfs);
     return initramfs;
   };

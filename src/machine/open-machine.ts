@@ -1,13 +1,12 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
 import { executionModeOf, type MachineKind } from "./bootable.ts";
-import { startExec } from "./exec.ts";
 import type { Exec, ExecRequest, OpenMachine } from "./machine.ts";
 import type { StartedMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
 export function openMachine(started: StartedMachine, kind: MachineKind, onClose: () => void): OpenMachine {
-  const { id, vmm, link, scope } = started;
+  const { id, vmm, scope } = started;
   let closing: Promise<void> | undefined;
   const lost = new Promise<PyroError>((resolve) => {
     void vmm.exited.then((exit) => {
@@ -28,7 +27,7 @@ export function openMachine(started: StartedMachine, kind: MachineKind, onClose:
     lost,
     close,
     exec: (request: ExecRequest): Exec => {
-      const exec = startExec(link.agent, request);
+      const exec = started.exec(request);
       const outcome = exec.outcome.catch(
         async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)),
       );

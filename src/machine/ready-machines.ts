@@ -7,7 +7,6 @@
  */
 import { PyroError } from "../contract/error.ts";
 import { isAlive } from "../host/process-identity.ts";
-import { startExec } from "./exec.ts";
 import { type MachineKind, templateParts } from "./bootable.ts";
 import type { StartedMachine } from "./start.ts";
 import { templateKey } from "./template.ts";
@@ -149,7 +148,7 @@ export class ReadyMachines {
 
 /** Runs the smallest program once. */
 async function warmUp(machine: StartedMachine): Promise<void> {
-  await startExec(machine.link.agent, {
+  await machine.exec({
     argv: ["/bin/true"],
     env: {},
     cwd: "/",

@@ -2,11 +2,12 @@
 import { PyroError } from "../contract/error.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
-import { type GuestLink, openGuestLink } from "../guest/link.ts";
+import type { GuestLink } from "../guest/link.ts";
 import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.ts";
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
-import { configureGuest, prepareTemplate } from "./guest-setup.ts";
+import type * as GuestSide from "./guest-side.ts";
+import type { Exec, ExecRequest } from "./machine.ts";
 import {
   createMachineDirectory,
   newMachineId,
@@ -20,11 +21,19 @@ const BOOT_DEADLINE_MS = 120_000;
 /** A restore takes 0.3-0.5 s idle under TCG. */
 const RESTORE_DEADLINE_MS = 30_000;
 
+/**
+ * The guest's side of a start. It brings gRPC and protobuf along, a good half of the server's code: loaded while the first
+ * VMM starts, and not before the server answers.
+ */
+const loadGuestSide = async (): Promise<typeof GuestSide> => await import("./guest-side.ts");
+
 /** A machine that runs, with its link to the agent. Whoever holds it ends it through `scope`. */
 export interface StartedMachine {
   readonly id: string;
   readonly vmm: RunningMachine;
   readonly link: GuestLink;
+  /** Starts a command; its outcome settles when it has ended and its output was taken. */
+  readonly exec: (request: ExecRequest) => Exec;
   /** Ends the VMM and removes the machine's directory. */
   readonly scope: Scope;
 }
@@ -40,7 +49,7 @@ interface Launch {
   readonly deadlineMs: number;
   readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
   /** What the guest must have done before the machine counts as started. */
-  readonly setUp: (machine: StartedMachine) => Promise<void>;
+  readonly setUp: (machine: StartedMachine, guestSide: typeof GuestSide) => Promise<void>;
 }
 
 /**
@@ -55,7 +64,7 @@ export async function startFromTemplate(
   return await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
-    setUp: (machine) => configureGuest(machine.link, machine.id),
+    setUp: (machine, { configureGuest }) => configureGuest(machine.link, machine.id),
   });
 }
 
@@ -81,7 +90,7 @@ async function coldBootAndSave(kind: MachineKind, files: TemplateFiles, context:
   const machine = await launch(kind, context, {
     deadlineMs: BOOT_DEADLINE_MS,
     start: (plan) => kind.driver.boot(plan, { memoryPath: files.memoryPath }),
-    setUp: async ({ link, vmm }) => {
+    setUp: async ({ link, vmm }, { prepareTemplate }) => {
       await prepareTemplate(link);
       // A connection does not live across a save.
       link.close();
@@ -102,16 +111,21 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
     const id = newMachineId();
     const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope });
     throwIfAborted(signal);
+    const guestSide = loadGuestSide();
+    // Awaited as soon as there is a VMM to be ended with it.
+    guestSide.catch(() => undefined);
     const running = await how.start(plan);
     vmm = running;
     scope.defer(() => running.kill());
+    const { openGuestLink, startExec } = await guestSide;
     await recordProcess(running);
     throwIfAborted(signal);
     const link = await openGuestLink(await running.connect("control", how.deadlineMs), how.deadlineMs);
     scope.defer(() => link.close());
-    const machine = { id, vmm, link, scope };
+    const exec = (request: ExecRequest): Exec => startExec(link.agent, request);
+    const machine = { id, vmm, link, exec, scope };
     throwIfAborted(signal);
-    await how.setUp(machine);
+    await how.setUp(machine, await guestSide);
     throwIfAborted(signal);
     return machine;
   } catch (failure) {

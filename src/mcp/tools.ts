@@ -60,15 +60,18 @@ function addTool(server: McpServer, operation: Operation, method: Method): void 
     async (typed, context) => {
       const { signal, _meta: meta, notify } = context.mcpReq;
       let progress = 0;
+      let told = Promise.resolve();
       const onEvent = (event: unknown): void => {
         if (meta?.progressToken === undefined) return;
         progress += 1;
         const params = { progressToken: meta.progressToken, progress, message: progressMessage(event) };
         // A host that is gone ends the call through its signal.
-        notify({ method: "notifications/progress", params }).catch(() => undefined);
+        told = notify({ method: "notifications/progress", params }).catch(() => undefined);
       };
       try {
         const result = await method(parsed(input, typed), { signal, onEvent });
+        // They are sent in order, and whoever has the answer no longer listens to progress.
+        await told;
         return {
           content: [{ type: "text" as const, text: JSON.stringify(result) }],
           structuredContent: result as Record<string, unknown>,

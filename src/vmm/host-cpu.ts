@@ -62,10 +62,11 @@ function tscKhz(root: string, cpu: Map<string, string>): number {
   });
 }
 
+const REFINED_RATE = /tsc: Refined TSC clocksource calibration: ([\d.]+) MHz/;
+
 /** From "tsc: Refined TSC clocksource calibration: 2595.124 MHz", else from "tsc: Detected 2596.120 MHz processor". */
 export function tscKhzOfLog(log: string): number | undefined {
-  const match =
-    /tsc: Refined TSC clocksource calibration: ([\d.]+) MHz/.exec(log) ?? /tsc: Detected ([\d.]+) MHz/.exec(log);
+  const match = REFINED_RATE.exec(log) ?? /tsc: Detected ([\d.]+) MHz/.exec(log);
   return match?.[1] === undefined ? undefined : Number(match[1]) * 1000;
 }
 
@@ -94,6 +95,8 @@ function readRecords(log: number): string {
       if (bytes === 0) break;
       const record = buffer.toString("utf8", 0, bytes);
       if (record.includes("tsc: ")) found += record;
+      // Nothing better comes after it, and the log may be long.
+      if (REFINED_RATE.test(record)) break;
     } catch (failure) {
       // EPIPE: the record was overwritten while we were at it; the next read goes on after it.
       if (!isErrno(failure, "EPIPE")) break;

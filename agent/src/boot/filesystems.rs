@@ -1,12 +1,15 @@
 //! The kernel's own file systems, mounted where the agent works and once more in the user's root.
 
-use std::ffi::CStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, symlink};
+use rustix::fs::{CWD, Mode, symlink};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    move_mount,
+};
 
 use crate::system_error::{Doing, SystemError};
 
@@ -14,23 +17,32 @@ use crate::system_error::{Doing, SystemError};
 struct Mount {
     kind: &'static str,
     target: &'static str,
-    flags: MountFlags,
-    options: Option<&'static CStr>,
+    flags: MountAttrFlags,
+    options: &'static [(&'static str, &'static str)],
 }
 
-const NO_SUID_DEV: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
-const NO_SUID_DEV_EXEC: MountFlags = NO_SUID_DEV.union(MountFlags::NOEXEC);
-const NO_SUID_EXEC: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC);
+const NO_SUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const NO_SUID_DEV: MountAttrFlags = NO_SUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+const NO_SUID_EXEC: MountAttrFlags = NO_SUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+const NO_SUID_DEV_EXEC: MountAttrFlags = NO_SUID_DEV.union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-const PROC: Mount = Mount { kind: "proc", target: "/proc", flags: NO_SUID_DEV_EXEC, options: None };
-const SYS: Mount = Mount { kind: "sysfs", target: "/sys", flags: NO_SUID_DEV_EXEC, options: None };
-const DEV: Mount = Mount { kind: "devtmpfs", target: "/dev", flags: MountFlags::NOSUID, options: Some(c"mode=0755") };
+const PROC: Mount = Mount { kind: "proc", target: "/proc", flags: NO_SUID_DEV_EXEC, options: &[] };
+const SYS: Mount = Mount { kind: "sysfs", target: "/sys", flags: NO_SUID_DEV_EXEC, options: &[] };
+const DEV: Mount = Mount { kind: "devtmpfs", target: "/dev", flags: NO_SUID, options: &[("mode", "0755")] };
 
-/// What a user's root gets on top: the flags and modes that systemd uses.
-const USER_MOUNTS: [Mount; 3] = [
-    Mount { kind: "devpts", target: "/dev/pts", flags: NO_SUID_EXEC, options: Some(c"gid=5,mode=0620,ptmxmode=0666") },
-    Mount { kind: "tmpfs", target: "/dev/shm", flags: NO_SUID_DEV, options: Some(c"mode=1777") },
-    Mount { kind: "tmpfs", target: "/run", flags: NO_SUID_DEV, options: Some(c"mode=0755") },
+/// What a user's root has: the flags and modes that systemd uses. Each after the one that it is mounted in.
+const USER_MOUNTS: [Mount; 6] = [
+    PROC,
+    SYS,
+    DEV,
+    Mount {
+        kind: "devpts",
+        target: "/dev/pts",
+        flags: NO_SUID_EXEC,
+        options: &[("gid", "5"), ("mode", "0620"), ("ptmxmode", "0666")],
+    },
+    Mount { kind: "tmpfs", target: "/dev/shm", flags: NO_SUID_DEV, options: &[("mode", "1777")] },
+    Mount { kind: "tmpfs", target: "/run", flags: NO_SUID_DEV, options: &[("mode", "0755")] },
 ];
 
 /// Links that programs expect in `/dev` and that devtmpfs leaves to udev.
@@ -50,30 +62,59 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
 /// # Errors
 /// The mount that failed.
 pub fn mount_for_agent() -> Result<(), SystemError> {
-    [PROC, SYS, DEV].iter().try_for_each(mount_one)
+    [PROC, SYS, DEV].iter().try_for_each(|mount| attach(mount, &make(mount)?))
 }
 
-/// Mounts everything a program expects under the current root, which is the user's by now.
-///
-/// # Errors
-/// The mount, directory or link that failed.
-pub fn mount_for_user() -> Result<(), SystemError> {
-    [PROC, SYS, DEV].iter().chain(&USER_MOUNTS).try_for_each(mount_one)?;
-    for (target, link) in DEVICE_LINKS {
-        match symlink(target, link) {
-            // devtmpfs is one instance for the whole machine: a template may have linked already.
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno).doing(|| format!("link {link}")),
-        }
+/// The file systems of a user's root, made but not attached anywhere: making them takes longer than a restored machine
+/// should wait, so a template has them already.
+pub struct UserMounts(Vec<OwnedFd>);
+
+impl UserMounts {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// The file system that the kernel refused.
+    pub fn make() -> Result<Self, SystemError> {
+        Ok(Self(USER_MOUNTS.iter().map(make).collect::<Result<_, _>>()?))
     }
-    ensure_directory(Path::new("/tmp"))?;
-    rustix::fs::chmod("/tmp", Mode::from_raw_mode(0o1777)).doing(|| "chmod /tmp")
+
+    /// Attaches them under the current root, which is the user's by now, with all that a program expects besides.
+    ///
+    /// # Errors
+    /// The mount, directory or link that failed.
+    pub fn attach(self) -> Result<(), SystemError> {
+        USER_MOUNTS.iter().zip(&self.0).try_for_each(|(mount, made)| attach(mount, made))?;
+        for (target, link) in DEVICE_LINKS {
+            match symlink(target, link) {
+                // devtmpfs is one instance for the whole machine: a template may have linked already.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).doing(|| format!("link {link}")),
+            }
+        }
+        ensure_directory(Path::new("/tmp"))?;
+        rustix::fs::chmod("/tmp", Mode::from_raw_mode(0o1777)).doing(|| "chmod /tmp")
+    }
 }
 
-fn mount_one(mounting: &Mount) -> Result<(), SystemError> {
-    let Mount { kind, target, flags, options } = *mounting;
+fn make(mount: &Mount) -> Result<OwnedFd, SystemError> {
+    let Mount { kind, flags, options, .. } = *mount;
+    let make = || {
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", kind)?;
+        for (key, value) in options {
+            fsconfig_set_string(&context, *key, *value)?;
+        }
+        fsconfig_create(&context)?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+    };
+    make().doing(|| format!("make file system {kind}"))
+}
+
+fn attach(mount: &Mount, made: &OwnedFd) -> Result<(), SystemError> {
+    let Mount { kind, target, .. } = *mount;
     ensure_directory(Path::new(target))?;
-    mount(kind, target, kind, flags, options).doing(|| format!("mount {kind} on {target}"))
+    move_mount(made, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .doing(|| format!("mount {kind} on {target}"))
 }
 
 /// Makes a directory and its parents unless they are there.

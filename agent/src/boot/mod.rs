@@ -4,4 +4,5 @@ pub mod cmdline;
 pub mod devices;
 pub mod filesystems;
 pub mod limits;
+pub mod loopback;
 pub mod modules;

@@ -4,10 +4,10 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Configuration, Guest, clock, entropy, identity, loopback, rootfs};
+use super::{Configuration, Guest, clock, entropy, identity, rootfs};
 use crate::boot::cmdline::RootfsType;
 use crate::boot::devices::{DeviceEvents, disk_by_serial};
-use crate::boot::filesystems::{ensure_directory, mount_for_user};
+use crate::boot::filesystems::{UserMounts, ensure_directory};
 use crate::kernel_files::KernelFiles;
 use crate::system_error::SystemError;
 
@@ -33,6 +33,8 @@ pub struct BootedGuest {
 #[derive(Default)]
 struct State {
     image_mounted: bool,
+    /// Made for the template, used up by Configure.
+    user_mounts: Option<UserMounts>,
     /// What commands see; empty before Configure.
     boot_id: String,
 }
@@ -63,6 +65,7 @@ impl BootedGuest {
 impl Guest for BootedGuest {
     fn open_template_root(&self) -> Result<CString, SystemError> {
         self.mount_image()?;
+        self.state().user_mounts = Some(UserMounts::make()?);
         let layer = rootfs::WritableLayer::on_tmpfs(Path::new(TEMPLATE_LAYER))?;
         rootfs::mount_overlay(&layer, Path::new(TEMPLATE_ROOT))?;
         // A constant without NUL.
@@ -83,10 +86,10 @@ impl Guest for BootedGuest {
         let layer = rootfs::WritableLayer::on_tmpfs(Path::new(USER_LAYER))?;
         rootfs::mount_overlay(&layer, Path::new(USER_ROOT))?;
         rootfs::enter(Path::new(USER_ROOT))?;
-        mount_for_user()?;
+        let made = self.state().user_mounts.take();
+        made.map_or_else(UserMounts::make, Ok)?.attach()?;
         self.state().boot_id = boot_id.attach()?;
         identity::write(&configuration.hostname, &configuration.machine_id)?;
-        loopback::up()?;
         ensure_directory(&configuration.workspace)
     }
 

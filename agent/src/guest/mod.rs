@@ -5,7 +5,6 @@ mod borrowed;
 mod clock;
 mod entropy;
 mod identity;
-mod loopback;
 mod rootfs;
 
 use std::ffi::CString;

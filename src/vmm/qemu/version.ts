@@ -45,13 +45,15 @@ export async function findQemu(env: NodeJS.ProcessEnv = process.env): Promise<Qe
 }
 
 /** Versions by path and file: asking takes QEMU some 30 ms, and a server looks for it at every start of a machine. */
-const knownVersions = new Map<string, string>();
+const knownVersions = new Map<string, Promise<string>>();
 
 async function versionOf(path: string, fileIdentity: string): Promise<string> {
   const key = `${path} ${fileIdentity}`;
-  const version = knownVersions.get(key) ?? (await askVersion(path));
+  const version = knownVersions.get(key) ?? askVersion(path);
   knownVersions.set(key, version);
-  return version;
+  // A program that could not be asked may be mended in place.
+  version.catch(() => knownVersions.delete(key));
+  return await version;
 }
 
 async function locate(env: NodeJS.ProcessEnv): Promise<string> {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { ensureInitramfs } from "../../../src/environment/initramfs.ts";
+import { ensureInitramfs, type Initramfs, initramfsOfInputs } from "../../../src/environment/initramfs.ts";
 import { bzImageRelease, ownKernel } from "../../../src/environment/kernel.ts";
 import { BOOT_MODULES } from "../../../src/environment/kernel-modules.ts";
 import { fakeKernel, fakeModule, pathsBelow, scratchDirectory } from "./scratch.ts";
@@ -93,4 +93,32 @@ test("initramfs: compressed modules are stored as the kernel takes them", async 
   const paths = pathsBelow(scratch);
   const plain = await ensureInitramfs({ paths, kernel: { modulesDir: modules }, agentPath });
   assert.deepEqual(await ensureInitramfs({ paths, kernel: { modulesDir: compressed }, agentPath }), plain);
+});
+
+test("initramfs: built once for the same inputs, again when it was changed, is gone, or the inputs are others", async () => {
+  const paths = pathsBelow(join(scratch, "inputs"));
+  const agentPath = join(scratch, "agent");
+  await writeFile(agentPath, "#!agent");
+  let built = 0;
+  const build = async (): Promise<Initramfs> => {
+    built += 1;
+    return await ensureInitramfs({ paths, kernel: { modulesDir: modules }, agentPath });
+  };
+  const first = await initramfsOfInputs(paths, ["kernel", "agent"], build);
+  assert.deepEqual(await initramfsOfInputs(paths, ["kernel", "agent"], build), first);
+  assert.equal(built, 1);
+  const spoilt: ((record: string) => Promise<void>)[] = [
+    async () => await writeFile(first.path, "cut off"),
+    async () => await rm(first.path),
+    async (record) => await writeFile(record, "{"),
+    async (record) => await rm(record),
+  ];
+  for (const [index, spoil] of spoilt.entries()) {
+    const record = (await readdir(dirname(first.path))).find((name) => name.endsWith(".json"));
+    await spoil(join(dirname(first.path), record ?? ""));
+    assert.deepEqual(await initramfsOfInputs(paths, ["kernel", "agent"], build), first);
+    assert.equal(built, index + 2);
+  }
+  await initramfsOfInputs(paths, ["kernel", "other agent"], build);
+  assert.equal(built, 6);
 });

@@ -7,8 +7,11 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::system_error::{Doing, SystemError};
 
-/// Brings `lo` up; the kernel then gives it 127.0.0.1 and ::1.
-pub(super) fn up() -> Result<(), SystemError> {
+/// Brings `lo` up; the kernel then gives it 127.0.0.1 and ::1. At boot, so that a template has it and no restore waits.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn up() -> Result<(), SystemError> {
     let socket =
         socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).doing(|| "open socket")?;
     // SAFETY: an ifreq is plain data, for which all zeroes is a value.
