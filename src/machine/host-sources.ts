@@ -45,16 +45,13 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
 
 /** The one place where a choice becomes a driver. */
 function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
-  switch (choice.kind) {
-    case "qemu": {
-      const { accelerator, program } = choice;
-      const { path: binary, version } = program;
-      return qemuDriver({ binary, version, accelerator, launcher, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity });
-    }
-    case "firecracker":
-      // FIRECRACKER_HAS_DRIVER in src/vmm/select.ts keeps this choice from being made.
-      throw new PyroError("internal", "Firecracker was chosen, and there is no driver for it");
+  if (choice.kind === "firecracker") {
+    // FIRECRACKER_HAS_DRIVER in src/vmm/select.ts keeps this choice from being made.
+    throw new PyroError("internal", "Firecracker was chosen, and there is no driver for it");
   }
+  const { accelerator, program } = choice;
+  const { path: binary, version } = program;
+  return qemuDriver({ binary, version, accelerator, launcher, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity });
 }
 
 /** The launcher's path, verified once for each content: reading and hashing it at every start would show. */
