@@ -20,8 +20,15 @@ import { SocketSlot } from "../src/vmm/socket-slot.ts";
 
 const DEADLINE_MS = 120_000;
 
+/** The compiled bench lies beside no agent or launcher of its own; what it starts as users do finds the shipped ones. */
+const ENV: NodeJS.ProcessEnv = {
+  ...process.env,
+  PYRO_AGENT_PATH: join(process.cwd(), "dist", "guest", "pyro-agent"),
+  PYRO_LAUNCHER_PATH: join(process.cwd(), "dist", "host", "pyro-launch"),
+};
+
 export async function machineKind(paths: HostPaths, environment: string): Promise<MachineKind> {
-  const sources = hostMachineSources({ paths, env: process.env, onNotice: () => undefined });
+  const sources = hostMachineSources({ paths, env: ENV, onNotice: () => undefined });
   const bootable = await sources.environment(environment, {
     force: false,
     signal: new AbortController().signal,
@@ -44,7 +51,7 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
   await mkdir(directory, { recursive: true });
   const plan = machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath });
   const raw = await SocketSlot.listen(join(directory, "raw.sock"));
-  const choice = await selectVmm({ paths });
+  const choice = await selectVmm({ paths, env: ENV });
   const args = [
     ...qemuArguments({
       plan,
@@ -60,7 +67,7 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
     ],
   ];
   const vmm = await QemuMachine.start(
-    { binary: choice.program.path, launcher: packageFile("launcher").path },
+    { binary: choice.program.path, launcher: packageFile("launcher", ENV).path },
     plan,
     args,
   );

@@ -1,7 +1,7 @@
 /** `npm run bench`: measures every figure of docs/performance.md, each as a ratio against a baseline of the same run. */
 import { build } from "./build.mjs";
 import { run } from "./command.mjs";
-import { COMPILED, DIST, inProject, tool } from "./project.mjs";
+import { COMPILED, inProject, tool } from "./project.mjs";
 import { setUp } from "./setup/setup.mjs";
 import { makeSandbox } from "./suite/sandbox.mjs";
 import { runEntry } from "./terminal.mjs";
@@ -14,13 +14,7 @@ await runEntry(async (words) => {
   if (compiled !== 0) return compiled;
   const sandbox = makeSandbox();
   try {
-    const env = {
-      ...process.env,
-      ...sandbox.env,
-      // The compiled bench lies beside no agent or launcher of its own.
-      PYRO_AGENT_PATH: join(DIST, "guest", "pyro-agent"),
-      PYRO_LAUNCHER_PATH: join(DIST, "host", "pyro-launch"),
-    };
+    const env = { ...process.env, ...sandbox.env };
     return await run(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", join(COMPILED, "bench", "main.js"), ...words],
