@@ -9,15 +9,17 @@ import { Tail } from "../../host/tail.ts";
 import type { Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
+import { FIRST_DESCRIPTOR, startVmm, type VmmLimits } from "../vmm-process.ts";
 import { SOCKET_NAMES, type SocketName } from "./arguments.ts";
 import { loadState, QMP_DEADLINE_MS, saveState } from "./migration.ts";
-import { STATE_DESCRIPTOR, startQemu } from "./process.ts";
 import { QmpClient } from "./qmp.ts";
 
 /** Bytes of the guest's console that are kept for an error. */
 const CONSOLE_TAIL_BYTES = 64 * 1024;
 /** QEMU connects at its start, which takes 0.05 s idle; the rest is for a loaded host. */
 const CONNECT_DEADLINE_MS = 20_000;
+
+const GIB = 1024 ** 3;
 
 type Slots = Readonly<Record<SocketName, SocketSlot>>;
 
@@ -48,7 +50,7 @@ export class QemuMachine implements RunningMachine {
 
   /**
    * Listens on the machine's sockets, then starts QEMU in the machine's directory.
-   * @param stateDescriptor inherited by QEMU as STATE_DESCRIPTOR
+   * @param stateDescriptor inherited by QEMU as FIRST_DESCRIPTOR
    * @throws PyroError dependency_missing, permission_denied, vmm_failed when it cannot be started
    */
   static async start(
@@ -64,7 +66,17 @@ export class QemuMachine implements RunningMachine {
     const slots = await listenAll(directory, scope, (socket) => {
       socket.on("data", (chunk: Buffer) => console.push(chunk)).resume();
     });
-    const { identity, ended } = await startQemu({ binary, launcher, directory, args, stateDescriptor });
+    const { identity, ended } = await startVmm({
+      launcher,
+      directory,
+      program: binary,
+      args,
+      readOnlyPaths: [plan.kernelPath, plan.initramfsPath, ...drivePaths(plan, true)],
+      writablePaths: drivePaths(plan, false),
+      devices: [],
+      limits: limitsFor(plan),
+      descriptors: stateDescriptor === undefined ? [] : [stateDescriptor],
+    });
     scope.keep();
     const exited = ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
     return new QemuMachine(identity, exited, { directory, slots, console });
@@ -84,7 +96,7 @@ export class QemuMachine implements RunningMachine {
    */
   async load(): Promise<void> {
     try {
-      await loadState(await this.#control(), STATE_DESCRIPTOR);
+      await loadState(await this.#control(), FIRST_DESCRIPTOR);
     } catch (failure) {
       throw await this.#endAfter(failure);
     }
@@ -135,6 +147,19 @@ export class QemuMachine implements RunningMachine {
       evidence: { ...evidence, ...lastWords(exit) },
     });
   }
+}
+
+function drivePaths(plan: MachinePlan, readOnly: boolean): string[] {
+  return plan.drives.filter((drive) => drive.readOnly === readOnly).map(({ path }) => path);
+}
+
+function limitsFor({ shape }: MachinePlan): VmmLimits {
+  return {
+    addressSpaceBytes: shape.memoryMib * 1024 ** 2 + 8 * GIB,
+    fileBytes: 64 * GIB,
+    openFiles: 256,
+    processes: 128,
+  };
 }
 
 async function listenAll(directory: string, scope: Scope, onConsole: (socket: Socket) => void): Promise<Slots> {

@@ -1,48 +1,65 @@
-/** One QEMU process: started by pyro-launch, in its machine's directory, with a log of its own. */
+/** One VMM process: started by pyro-launch, in its machine's directory, with a log of its own. */
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { startFailure, startProgram } from "../../host/process.ts";
-import { identifyProcess, type ProcessIdentity } from "../../host/process-identity.ts";
-import { Scope } from "../../host/scope.ts";
-import { vmmEnded } from "../vmm-exit.ts";
+import { startFailure, startProgram } from "../host/process.ts";
+import { identifyProcess, type ProcessIdentity } from "../host/process-identity.ts";
+import { Scope } from "../host/scope.ts";
+import { vmmEnded } from "./vmm-exit.ts";
 
-/** Bytes of QEMU's own messages that are shown in an error. */
+/** Bytes of a VMM's own messages that are shown in an error. */
 const LOG_TAIL_BYTES = 4096;
 
-/** Number under which QEMU inherits a template's device state: the first after its stdio. */
-export const STATE_DESCRIPTOR = 3;
+/** Number under which a VMM inherits the first of its descriptors: the first after its stdio. */
+export const FIRST_DESCRIPTOR = 3;
 
-export interface QemuProcess {
+export interface VmmProcess {
   readonly identity: ProcessIdentity;
   /** Settles when the process was reaped. Never rejects. */
   readonly ended: Promise<{ code: number | null; signal: string | null; vmmLog: string }>;
 }
 
-export interface QemuCommand {
-  /** Absolute path of qemu-system-x86_64. */
-  readonly binary: string;
+/** What a VMM may use up. Guest memory counts. */
+export interface VmmLimits {
+  /** Address space. */
+  readonly addressSpaceBytes: number;
+  /** Largest file it may write. */
+  readonly fileBytes: number;
+  readonly openFiles: number;
+  /** Threads included. */
+  readonly processes: number;
+}
+
+export interface VmmCommand {
   /** Absolute path of pyro-launch. */
   readonly launcher: string;
+  /** The VMM's working directory, which it may write to. */
   readonly directory: string;
+  /** Absolute path of the VMM. */
+  readonly program: string;
   readonly args: readonly string[];
-  /** Open file that QEMU inherits as STATE_DESCRIPTOR. */
-  readonly stateDescriptor: number | undefined;
+  /** Files and directories that the VMM sees at their own paths, read-only. */
+  readonly readOnlyPaths: readonly string[];
+  /** The same for writing, for example the volume; each must be there. */
+  readonly writablePaths: readonly string[];
+  /** Device nodes, for example /dev/kvm. */
+  readonly devices: readonly string[];
+  readonly limits: VmmLimits;
+  /** Open descriptors that the VMM inherits as FIRST_DESCRIPTOR and the following. */
+  readonly descriptors: readonly number[];
 }
 
 /**
- * Starts QEMU.
- * @throws PyroError dependency_missing, permission_denied when the launcher cannot be started, vmm_failed when QEMU ended
- * before it could be named
+ * Starts a VMM.
+ * @throws PyroError dependency_missing, permission_denied when the launcher cannot be started, vmm_failed when the VMM
+ * ended before it could be named
  */
-export async function startQemu(command: QemuCommand): Promise<QemuProcess> {
+export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   await using scope = new Scope();
-  const { directory, stateDescriptor } = command;
   // A file, never a pipe of ours: the VMM outlives the server. The launcher's own complaints go there too.
-  const logPath = join(directory, "vmm.log");
+  const logPath = join(command.directory, "vmm.log");
   const log = await open(logPath, "a", 0o600);
-  const inherited = stateDescriptor === undefined ? [] : [stateDescriptor];
   const child = startProgram(command.launcher, launcherArguments(command), {
-    stdio: ["ignore", log.fd, log.fd, ...inherited],
+    stdio: ["ignore", log.fd, log.fd, ...command.descriptors],
     env: {},
   });
   const exit = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
@@ -61,15 +78,15 @@ export async function startQemu(command: QemuCommand): Promise<QemuProcess> {
   return { identity, ended };
 }
 
-function launcherArguments({ binary, directory, args, stateDescriptor }: QemuCommand): string[] {
+function launcherArguments({ program, directory, args, descriptors }: VmmCommand): string[] {
   return [
     ...["--new-session", "--no-new-privileges", "--rlimit", "core=0", "--chdir", directory],
-    ...(stateDescriptor === undefined ? [] : ["--keep-fd", String(STATE_DESCRIPTOR)]),
-    ...["--", binary, ...args],
+    ...descriptors.flatMap((_, index) => ["--keep-fd", String(FIRST_DESCRIPTOR + index)]),
+    ...["--", program, ...args],
   ];
 }
 
-/** The last lines only: a guest may make QEMU complain without end. */
+/** The last lines only: a guest may make its VMM complain without end. */
 async function readLogTail(path: string): Promise<string> {
   try {
     const file = await open(path, "r");
