@@ -1,9 +1,12 @@
 /** Platform, VMM, KVM, and which machine comes of them. */
 import type { DoctorReport } from "../contract/host-operations.ts";
+import { PyroError } from "../contract/error.ts";
+import type { Confinement } from "../vmm/confinement.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { type KvmAnswer, probeEmulation, probeKvm } from "../vmm/kvm-probe.ts";
 import { findQemu, type QemuProgram } from "../vmm/qemu/version.ts";
 import { chooseVmm, type VmmChoice } from "../vmm/select.ts";
+import { checkConfinement } from "./check-confinement.ts";
 import { packagesOf } from "./check-programs.ts";
 import { fault, faultOf, type Finding, good } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -35,9 +38,13 @@ export async function checkMachine(
     const kvm = { exists: false, readable: false, writable: false, usable: false, reason: `not looked at: ${detail}` };
     return { findings: [fault("platform", detail, { required: true })], kvm, machine: null };
   }
-  const [qemu, device] = await Promise.all([
+  const [qemu, device, confinement] = await Promise.all([
     findQemu(facts.env).catch((failure: unknown) => ({ failure })),
     facts.kvmDevice(),
+    // Without a launcher nothing is started at all; that is another check's line.
+    facts
+      .confinement()
+      .catch((failure: unknown) => ({ level: "reduced", reason: PyroError.from(failure).message }) as const),
   ]);
   const found = "failure" in qemu ? undefined : qemu;
   const kvm = await probeKvm(paths, { qemu: found, device });
@@ -49,9 +56,14 @@ export async function checkMachine(
       : good("qemu", `${qemu.path} ${qemu.version}`, { required: true }),
     cpuFinding(facts),
     kvmFinding(facts, kvm),
+    await checkConfinement(facts, confinement),
     ...(machine === undefined ? [] : [machine.finding]),
   ];
-  return { findings, kvm: withoutFix(kvm), machine: machine?.choice === undefined ? null : reported(machine.choice) };
+  return {
+    findings,
+    kvm: withoutFix(kvm),
+    machine: machine?.choice === undefined ? null : reported(machine.choice, confinement),
+  };
 }
 
 async function chooseMachine(
@@ -98,13 +110,15 @@ function withoutFix({ exists, readable, writable, usable, reason }: KvmAnswer): 
   return { exists, readable, writable, usable, reason };
 }
 
-function reported({
-  kind,
-  version,
-  accelerator,
-  isolation,
-  executionMode,
-  reason,
-}: VmmChoice): DoctorReport["machine"] {
-  return { vmm: kind, vmm_version: version, accelerator, isolation, execution_mode: executionMode, reason };
+function reported(choice: VmmChoice, confinement: Confinement): DoctorReport["machine"] {
+  return {
+    vmm: choice.kind,
+    vmm_version: choice.version,
+    accelerator: choice.accelerator,
+    isolation: choice.isolation,
+    confinement: confinement.level,
+    confinement_reason: confinement.reason,
+    execution_mode: choice.executionMode,
+    reason: choice.reason,
+  };
 }

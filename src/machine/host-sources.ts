@@ -4,6 +4,7 @@ import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
+import { confinementHere } from "../vmm/confinement.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
 import { selectVmm } from "../vmm/select.ts";
@@ -25,6 +26,7 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
   const launcher = verifiedLauncher(env);
   // Neither the CPU nor the rate of its counter changes while the host is up.
   let cpu: HostCpu | undefined;
+  let toldReason: string | undefined;
   return {
     paths,
     onNotice,
@@ -36,9 +38,16 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     vmm: async (requireIsolation) => {
       const choice = await selectVmm({ paths, env, requireIsolation });
       cpu ??= hostCpu();
+      const launcherPath = await launcher();
+      const confinement = await confinementHere(launcherPath);
+      if (confinement.reason !== null && confinement.reason !== toldReason) {
+        toldReason = confinement.reason;
+        onNotice(`VMMs run without namespaces and a root of their own: ${confinement.reason}`);
+      }
       return {
         isolation: choice.isolation,
-        driver: qemuDriver({ ...choice, launcher: await launcher(), tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
+        confinement: confinement.level,
+        driver: qemuDriver({ ...choice, launcher: launcherPath, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
       };
     },
   };

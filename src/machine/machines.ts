@@ -21,7 +21,9 @@ export interface MachineSources {
     how: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
   ) => Promise<BootableEnvironment>;
   /** Chooses the VMM. @throws PyroError host_unsupported, dependency_missing */
-  readonly vmm: (requireIsolation: "any" | "hardware") => Promise<Pick<MachineKind, "driver" | "isolation">>;
+  readonly vmm: (
+    requireIsolation: "any" | "hardware",
+  ) => Promise<Pick<MachineKind, "driver" | "isolation" | "confinement">>;
   /** Machines kept ready for the next call; 0: none. */
   readonly readyLimit: number;
   /** Told of what a person should know and no call fails for. */

@@ -19,6 +19,8 @@ const HEALTHY: DoctorReport = {
     vmm_version: "7.2",
     accelerator: "kvm",
     isolation: "hardware",
+    confinement: "full",
+    confinement_reason: null,
     execution_mode: "guest_serial",
     reason: "KVM works",
   },
