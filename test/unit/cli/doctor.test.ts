@@ -73,6 +73,7 @@ test("the first lines are the transcript's, ours come after", () => {
     "KVM usable: yes (a vCPU ran)",
     "Machine: qemu 7.2 accelerator=kvm execution_mode=guest_serial (KVM works)",
     "Isolation: hardware",
+    "Confinement: full",
     "Kernel: environment",
     "",
   ]);
