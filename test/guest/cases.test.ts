@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { GUEST_CASES } from "../support/guest-cases.ts";
 import { machineForCases } from "../support/guest-machine.ts";
 
-const machine = machineForCases();
+const { machine } = machineForCases();
 
 for (const { name, run } of GUEST_CASES) {
   test(`guest: ${name}`, async () => await run(machine()));

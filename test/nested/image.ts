@@ -2,13 +2,14 @@
  * The nested machine's root file system and kernel: an environment as users define their own, built by pyro's own builder.
  * It is built again when its recipe changes.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { customEnvironmentsPath } from "../../src/environment/custom.ts";
 import { ensureInitramfs, type Initramfs } from "../../src/environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../../src/environment/store.ts";
+import { packageCache } from "../../src/environment/debian/apt-root.ts";
 import { packageFile } from "../../src/host/package-files.ts";
-import { imageDirectories } from "./places.ts";
+import { hostDirectories, imageDirectories } from "./places.ts";
 
 const NAME = "nested";
 
@@ -33,6 +34,7 @@ export async function ensureImage(
   const path = customEnvironmentsPath(imageDirectories);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   writeFileSync(path, `[environments.${NAME}]\npackages = ${JSON.stringify(Object.keys(PACKAGES))}\n`);
+  sharePackages();
   let shown = "";
   const environment = await installEnvironment(NAME, {
     paths: imageDirectories,
@@ -46,4 +48,13 @@ export async function ensureImage(
     environment,
     initramfs: await ensureInitramfs({ paths: imageDirectories, kernel: environment.kernel, agentPath }),
   };
+}
+
+/** Most of the packages are those of the environments: downloaded once for both. */
+function sharePackages(): void {
+  const packages = packageCache(imageDirectories);
+  if (existsSync(packages)) return;
+  mkdirSync(packageCache(hostDirectories), { recursive: true, mode: 0o700 });
+  mkdirSync(imageDirectories.cache, { recursive: true, mode: 0o700 });
+  symlinkSync(packageCache(hostDirectories), packages);
 }

@@ -1,4 +1,5 @@
 /** A test program that runs inside the nested machine, and what it says of each of its tests (scripts/suite/reporter.mjs). */
+import { StringDecoder } from "node:string_decoder";
 import { INSIDE } from "./places.ts";
 import type { NestedMachine } from "./nested-machine.ts";
 
@@ -15,18 +16,24 @@ export class TestProgram {
   readonly #verdicts = new Map<string, Verdict>();
   readonly #waiting = new Map<string, (verdict: Verdict) => void>();
   readonly #ended: Promise<never>;
+  readonly #decoder = new StringDecoder();
   #line = "";
   #log = "";
 
   /** Starts the compiled test file `path` (relative to the checkout) with `env` added to its environment. */
   constructor(machine: NestedMachine, path: string, options: { env: Record<string, string>; timeLimitMs: number }) {
-    const reporter = ["--test-reporter=./scripts/suite/reporter.mjs", "--test-reporter-destination=stdout"];
-    const command = ["node", "--enable-source-maps", "--disable-warning=ExperimentalWarning", ...reporter, path];
+    const reporters = [
+      ...["--test-reporter=./scripts/suite/reporter.mjs", "--test-reporter-destination=stdout"],
+      // For the log: errors with all that they carry.
+      ...["--test-reporter=spec", "--test-reporter-destination=stderr"],
+    ];
+    const command = ["node", "--enable-source-maps", "--disable-warning=ExperimentalWarning", ...reporters, path];
     const run = machine.exec({
       command,
       cwd: INSIDE.payload,
       ...options,
-      onOutput: (stream, data) => (stream === "stdout" ? this.#take(Buffer.from(data).toString()) : this.#note(data)),
+      onOutput: (stream, data) =>
+        stream === "stdout" ? this.#take(this.#decoder.write(Buffer.from(data))) : this.#note(data),
     });
     this.#ended = run.then(({ exitCode, timedOut }) => {
       const how = timedOut ? `was ended after ${options.timeLimitMs} ms` : `ended with ${exitCode}`;
@@ -43,6 +50,11 @@ export class TestProgram {
     const known = this.#verdicts.get(name);
     if (known !== undefined) return known;
     return await Promise.race([new Promise<Verdict>((resolve) => this.#waiting.set(name, resolve)), this.#ended]);
+  }
+
+  /** The last that the program said beside its verdicts. */
+  log(): string {
+    return this.#log;
   }
 
   /** Settles when the program has ended; the names of all tests it had. */
