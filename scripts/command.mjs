@@ -33,14 +33,14 @@ export function capture(file, args, options = {}) {
 
 /**
  * Runs a program with its output on our terminal and gives its exit status (128 + n for a signal is not invented:
- * a signal gives 1). `onOutput` also gets the text, as it comes.
+ * a signal gives 1). `onOutput` also gets the text, as it comes; `killWhen` kills it.
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, onOutput?: (text: string) => void, stdin?: "ignore" | "inherit" }} options
+ * @param {{ env?: NodeJS.ProcessEnv, onOutput?: (text: string) => void, stdin?: "ignore" | "inherit", killWhen?: AbortSignal }} options
  * @returns {Promise<number>}
  */
-export async function run(file, args, { env, onOutput, stdin = "ignore" } = {}) {
+export async function run(file, args, { env, onOutput, stdin = "ignore", killWhen } = {}) {
   /** @type {"pipe" | "inherit"} */
   const output = onOutput === undefined ? "inherit" : "pipe";
   const child = spawn(file, args, {
@@ -48,6 +48,7 @@ export async function run(file, args, { env, onOutput, stdin = "ignore" } = {}) 
     env: { ...process.env, ...env },
     stdio: [stdin, output, output],
   });
+  killWhen?.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
   for (const [from, to] of /** @type {const} */ ([
     [child.stdout, process.stdout],
     [child.stderr, process.stderr],

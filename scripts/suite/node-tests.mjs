@@ -2,20 +2,35 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run } from "../command.mjs";
+import { findProgram, run } from "../command.mjs";
 import { inProject } from "../project.mjs";
+import { Refusal } from "../terminal.mjs";
 import { compiledPath, sourceOf } from "./test-files.mjs";
 
-/** `files` are relative to the checkout; a file that is not done after `timeoutSeconds` is ended and has failed. */
-export async function runNodeTests(stage, files, { concurrency, timeoutSeconds, env }, tally) {
+/** Imports the test files it is given: Node 20 has no way of its own to run several in one process. */
+const ONE_PROCESS = compiledPath("test/support/one-process.ts");
+
+/**
+ * `files` are relative to the checkout; a file that is not done after `timeoutSeconds` is ended and has failed. With
+ * `oneProcess` that is the time for all of them together.
+ */
+export async function runNodeTests(stage, files, { concurrency, timeoutSeconds, oneProcess, env }, tally) {
   const folder = mkdtempSync(join(tmpdir(), "pyro-verdicts-"));
   const verdicts = join(folder, "verdicts.jsonl");
   const before = tally.failures.length;
-  const code = await run(
-    process.execPath,
-    [...nodeOptions({ concurrency, timeoutSeconds, verdicts }), ...files.map((path) => compiledPath(path))],
-    { env },
-  );
+  const compiled = files.map((path) => compiledPath(path));
+  const code =
+    oneProcess === true
+      ? await runTied([...nodeOptions(verdicts), ONE_PROCESS, ...compiled], { env, timeoutSeconds })
+      : await run(
+          process.execPath,
+          [
+            ...nodeOptions(verdicts),
+            ...["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${timeoutSeconds * 1000}`],
+            ...compiled,
+          ],
+          { env },
+        );
   const lines = existsSync(verdicts)
     ? readFileSync(verdicts, "utf8")
         .split("\n")
@@ -27,14 +42,19 @@ export async function runNodeTests(stage, files, { concurrency, timeoutSeconds, 
   rmSync(folder, { recursive: true });
 }
 
-function nodeOptions({ concurrency, timeoutSeconds, verdicts }) {
+/** Node in a process that the kernel ends when this one is gone, whatever ended it: what it started counts on that. */
+async function runTied(args, { env, timeoutSeconds }) {
+  const setpriv = findProgram("setpriv");
+  if (setpriv === undefined) throw new Refusal("setpriv is not installed", "install util-linux");
+  const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
+  return await run(setpriv, ["--pdeathsig", "KILL", "--", process.execPath, ...args], { env, killWhen: deadline });
+}
+
+function nodeOptions(verdicts) {
   return [
     "--enable-source-maps",
     // Tests import src/doctor/requirements.json; Node 20 announces JSON modules as experimental on every file.
     "--disable-warning=ExperimentalWarning",
-    "--test",
-    `--test-concurrency=${concurrency}`,
-    `--test-timeout=${timeoutSeconds * 1000}`,
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
     `--test-reporter=${inProject("scripts", "suite", "reporter.mjs")}`,

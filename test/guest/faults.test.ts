@@ -1,12 +1,10 @@
 /** What goes wrong around a guest: named, cleaned up, and the next call works. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { chmod, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
-import { templatesDirectory } from "../../src/host/paths.ts";
-import { Collector } from "../support/guest-cases.ts";
+import { CLIENT_CASES, flipByte, readByte, writeByte } from "../support/client-cases.ts";
 import { client, machineDirectories, paths, pyro as cli, until, vmmPids } from "../support/guest-host.ts";
 
 const ENVIRONMENT = "debian:12";
@@ -18,40 +16,9 @@ const echo = async (): Promise<string> =>
 /** The machines of this suite that somebody holds, without those kept ready. */
 const heldMachines = async (): Promise<number> => (await pyro.server.status()).machines;
 
-test("faults: a VMM killed mid-command is named, with what it last said, and nothing is left", async () => {
-  const machine = await pyro.machine({ environment: ENVIRONMENT });
-  const stdout = new Collector();
-  const running = machine.exec("echo started; sleep 300", { stdout, timeout_seconds: 600 });
-  await stdout.seen("started");
-  const pid = (await machinePid(machine.id)) ?? assert.fail("the machine has no VMM");
-  process.kill(pid, "SIGKILL");
-  await assert.rejects(running, (error: unknown) => {
-    assert.ok(PyroError.is(error), String(error));
-    assert.equal(error.code, "vmm_failed");
-    assert.match(error.message, /SIGKILL/);
-    return true;
-  });
-  await until(() => !machineDirectories().includes(machine.id), 5000, "the machine's directory is removed");
-  assert.equal(await echo(), "works\n");
-});
-
-test("faults: a template with a cut memory file is made again, and the command runs once", async () => {
-  await pyro.server.stop({ force: true });
-  for (const memory of await templateFiles("memory")) await truncate(memory, 4096);
-  assert.equal(await echo(), "works\n");
-});
-
-test("faults: an altered device state is found before it is loaded", async () => {
-  await pyro.server.stop({ force: true });
-  for (const state of await templateFiles("state")) await flipByte(state, 1000);
-  assert.equal(await echo(), "works\n");
-});
-
-test("faults: an unreadable template record is made again", async () => {
-  await pyro.server.stop({ force: true });
-  for (const record of await templateFiles("template.json")) await writeFile(record, "{");
-  assert.equal(await echo(), "works\n");
-});
+for (const { name, run } of CLIENT_CASES) {
+  test(`client: ${name}`, async () => await run({ pyro, memory: {} }));
+}
 
 test("faults: kill -9 of the server ends its machines when the next one starts", async () => {
   const machine = await pyro.machine({ environment: ENVIRONMENT });
@@ -144,35 +111,3 @@ test("faults: cancelling a run at any moment leaves no machine", async () => {
   const { ready_machines: ready } = await pyro.server.status();
   await until(() => machineDirectories().length <= ready, 5000, "directories of cancelled machines are removed");
 });
-
-async function machinePid(id: string): Promise<number | undefined> {
-  const record = await readFile(join(paths.runtime, "m", id, "machine.json"), "utf8");
-  return (JSON.parse(record) as { process?: { pid: number } }).process?.pid;
-}
-
-async function templateFiles(name: string): Promise<string[]> {
-  const directory = templatesDirectory(paths);
-  const templates = (await readdir(directory)).filter((entry) => !entry.startsWith("."));
-  assert.ok(templates.length > 0, "there is a template to damage");
-  return templates.map((template) => join(directory, template, name)).filter((path) => existsSync(path));
-}
-
-async function readByte(path: string, position: number): Promise<number> {
-  const file = await open(path, "r");
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, position);
-  await file.close();
-  return buffer[0] ?? 0;
-}
-
-async function writeByte(path: string, position: number, value: number): Promise<void> {
-  const file = await open(path, "r+");
-  await file.write(Buffer.of(value), 0, 1, position);
-  await file.close();
-}
-
-async function flipByte(path: string, position: number): Promise<void> {
-  const { mode } = await stat(path);
-  await chmod(path, 0o600);
-  await writeByte(path, position, (await readByte(path, position)) ^ 0xff);
-  await chmod(path, mode & 0o777);
-}

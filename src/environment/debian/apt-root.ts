@@ -30,6 +30,9 @@ export interface PlannedPackage {
   readonly installedBytes: number;
 }
 
+/** An archives directory, relative to the root's own, that stays empty. */
+const NO_ARCHIVES = "cache/none";
+
 export interface AptRoot {
   readonly directory: string;
   /** `deb` lines as apt used them, mirror included. */
@@ -59,7 +62,8 @@ export async function openAptRoot(
   suite: DebianSuite,
   options: { mirror: DebianMirror; env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<AptRoot> {
-  for (const part of ["state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"]) {
+  const parts = ["state/lists/partial", "cache/archives/partial", `${NO_ARCHIVES}/partial`];
+  for (const part of [...parts, "etc/apt.conf.d", "etc/preferences.d"]) {
     await mkdir(join(directory, part), { recursive: true, mode: 0o755 });
   }
   const lines = sourceLines(suite, options.mirror, KEYRING);
@@ -101,7 +105,9 @@ function configuration(directory: string): string {
  * @throws PyroError `invalid_argument` when a package does not exist or cannot be installed with the others.
  */
 export async function planPackages(root: AptRoot, wanted: readonly string[]): Promise<PlannedPackage[]> {
-  const uris = await runApt(root, ["install", "--quiet=2", "--print-uris", ...wanted]);
+  // A package that lies in the archives already would not be named: the kernel, when it is also one of the system's.
+  const archives = `Dir::Cache::Archives=${join(root.directory, NO_ARCHIVES)}`;
+  const uris = await runApt(root, ["install", "--quiet=2", "--print-uris", "-o", archives, ...wanted]);
   const names = uris
     .split("\n")
     .map((line) => /^'[^']+' (\S+_\S+\.deb) \d+/.exec(line)?.[1])
@@ -183,7 +189,10 @@ async function takeFromCache(item: PlannedPackage, cache: string, archives: stri
   const hash = await sha256OfFile(cached).catch(() => undefined);
   if (hash === undefined) return false;
   if (hash === item.sha256) {
-    await link(cached, join(archives, item.fileName));
+    const target = join(archives, item.fileName);
+    // There already when an earlier plan of the same build had it too.
+    await rm(target, { force: true });
+    await link(cached, target);
     return true;
   }
   await rm(cached, { force: true });

@@ -1,0 +1,17 @@
+/** The table of cases as it runs in the nested machine: one process, on the machine that PYRO_MACHINE names. */
+import { test } from "node:test";
+import { CLIENT_CASES } from "../../support/client-cases.ts";
+import { GUEST_CASES } from "../../support/guest-cases.ts";
+import { machineForCases } from "../../support/guest-machine.ts";
+
+/** Every page that a guest touches for the first time costs a third of a millisecond here: less memory, less to touch. */
+const memoryMib = 256;
+const { pyro, machine } = machineForCases({ memoryMib });
+
+for (const { name, run } of GUEST_CASES) {
+  test(name, async () => await run(machine()));
+}
+
+for (const { name, run } of CLIENT_CASES) {
+  test(name, async () => await run({ pyro, memory: { mem_mib: memoryMib } }));
+}
