@@ -26,7 +26,10 @@ export function lastWords({ vmmLog, consoleTail }: VmmExit): Evidence {
 }
 
 /** Why the link to a guest failed: its VMM's end, if that is it, otherwise `failure` with the console's last lines. */
-export async function explainLoss(vmm: RunningMachine, failure: unknown): Promise<PyroError> {
+export async function explainLoss(
+  vmm: Pick<RunningMachine, "exited" | "consoleTail">,
+  failure: unknown,
+): Promise<PyroError> {
   const error = PyroError.from(failure);
   // A link that ends in the middle of a message looks like an agent that talks nonsense.
   if (error.code !== "guest_unreachable" && error.code !== "guest_failed") return error;

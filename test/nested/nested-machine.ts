@@ -6,7 +6,6 @@
  */
 import { closeSync, openSync, ftruncateSync } from "node:fs";
 import { Scope } from "../../src/host/scope.ts";
-import { packageFile } from "../../src/host/package-files.ts";
 import { type GuestLink, openGuestLink } from "../../src/guest/link.ts";
 import { startExec } from "../../src/machine/exec.ts";
 import { configureGuest } from "../../src/machine/guest-setup.ts";
@@ -16,10 +15,10 @@ import type { MachinePlan } from "../../src/vmm/driver.ts";
 import { hostCpu } from "../../src/vmm/host-cpu.ts";
 import { qemuArguments } from "../../src/vmm/qemu/arguments.ts";
 import { cpuModel } from "../../src/vmm/qemu/cpu-model.ts";
-import { QemuMachine } from "../../src/vmm/qemu/machine.ts";
-import { findProgram, findQemu } from "../../src/vmm/qemu/version.ts";
+import { findQemu } from "../../src/vmm/qemu/version.ts";
 import { explainLoss } from "../../src/vmm/vmm-exit.ts";
 import type { ensureImage } from "./image.ts";
+import { type NestedProcess, startNestedProcess } from "./nested-process.ts";
 import { INSIDE } from "./places.ts";
 
 /** Room for guests of 512 MiB, some at a time, and for the page cache of their images. */
@@ -82,10 +81,10 @@ export interface NestedCommand {
 }
 
 export class NestedMachine {
-  readonly #vmm: QemuMachine;
+  readonly #vmm: NestedProcess;
   readonly #link: GuestLink;
 
-  private constructor(vmm: QemuMachine, link: GuestLink) {
+  private constructor(vmm: NestedProcess, link: GuestLink) {
     this.#vmm = vmm;
     this.#link = link;
   }
@@ -150,7 +149,7 @@ export class NestedMachine {
   }
 }
 
-async function startVmm({ image, payloadPath, diskPath, directory }: NestedMachineOptions): Promise<QemuMachine> {
+async function startVmm({ image, payloadPath, diskPath, directory }: NestedMachineOptions): Promise<NestedProcess> {
   const { environment, initramfs } = image;
   const plan: MachinePlan = {
     shape: SHAPE,
@@ -167,13 +166,11 @@ async function startVmm({ image, payloadPath, diskPath, directory }: NestedMachi
   const memory = { kind: "anonymous" } as const;
   const args = qemuArguments({ plan, accelerator: "tcg", tscKhz: hostCpu().tscKhz, memory });
   const { path: qemu } = await findQemu();
-  // It ends with this process, however that ends: the kernel sees to it.
-  const setpriv = await findProgram("setpriv");
-  if (setpriv === undefined) throw new Error("setpriv (util-linux) is not in PATH");
-  return await QemuMachine.start({ binary: setpriv, launcher: packageFile("launcher").path }, plan, [
-    ...["--pdeathsig", "KILL", "--", qemu],
-    ...args.map((word) => (word === cpuModel("tcg") ? `${word},+svm,+npt` : word)),
-  ]);
+  return await startNestedProcess(
+    directory,
+    qemu,
+    args.map((word) => (word === cpuModel("tcg") ? `${word},+svm,+npt` : word)),
+  );
 }
 
 function makeDisk(path: string): void {

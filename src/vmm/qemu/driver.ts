@@ -5,11 +5,11 @@ import { promisify } from "node:util";
 import { Scope } from "../../host/scope.ts";
 import { confinementHere } from "../confinement.ts";
 import type { MachinePlan, RunningMachine, TemplateFiles, VmmDriver } from "../driver.ts";
+import { isAtLeast } from "../program.ts";
 import { sealFiles } from "../sealed-files.ts";
 import { FIRST_DESCRIPTOR } from "../vmm-process.ts";
 import { qemuArguments } from "./arguments.ts";
 import { QemuMachine } from "./machine.ts";
-import { isAtLeast } from "../program.ts";
 
 const closeDescriptor = promisify(close);
 
