@@ -51,6 +51,9 @@ drive() {
 }
 modprobe kvm-amd
 test -c /dev/kvm
+# As udev leaves it where it runs: 104 is the group kvm of many a Debian host.
+chown root:104 /dev/kvm
+chmod 660 /dev/kvm
 mkdir -p ${INSIDE.payload} ${INSIDE.disk}
 mount -t squashfs -o ro "$(drive pyro-seed)" ${INSIDE.payload}
 disk=$(drive pyro-volume)
