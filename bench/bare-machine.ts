@@ -59,7 +59,11 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
       "virtserialport,chardev=raw,name=bench.raw",
     ],
   ];
-  const vmm = await QemuMachine.start({ binary: choice.binary, launcher: packageFile("launcher").path }, plan, args);
+  const vmm = await QemuMachine.start(
+    { binary: choice.program.path, launcher: packageFile("launcher").path },
+    plan,
+    args,
+  );
   const link = await openGuestLink(await vmm.connect("control", DEADLINE_MS), DEADLINE_MS);
   await configureGuest(link, id);
   return {

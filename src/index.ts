@@ -2,7 +2,15 @@
 export { ERROR_CODES, type ErrorCode, type Evidence, PyroError, type SerializedError } from "./contract/error.ts";
 export type { EnvironmentDetails, EnvironmentSummary, PullProgress } from "./contract/environment.ts";
 export type { DoctorCheck, DoctorReport, ServerStatus } from "./contract/host-operations.ts";
-export type { Command, ExecResult, ExecutionMode, Isolation, MachineEvent, RunResult } from "./contract/run.ts";
+export type {
+  Command,
+  ExecResult,
+  ExecutionMode,
+  Isolation,
+  MachineEvent,
+  MachineName,
+  RunResult,
+} from "./contract/run.ts";
 export type { CommandIo } from "./sdk/command-io.ts";
 export type { CommandInput, MachineInput, RunInput, RunOptions } from "./sdk/inputs.ts";
 export { type ExecOptions, Machine } from "./sdk/machine.ts";

@@ -1,7 +1,7 @@
 /** Operations on the host itself: can it run a guest, and how is the server. */
 import * as z from "zod";
 import { operation } from "./operation.ts";
-import { executionMode, isolation } from "./run.ts";
+import { executionMode, isolation, MACHINE_NAMES } from "./run.ts";
 
 export const doctorCheck = z.object({
   id: z.string().describe("stable name of the check"),
@@ -20,6 +20,16 @@ export const doctor = operation({
     runtime_ok: z.boolean(),
     issues: z.array(z.string()),
     fix_command: z.string().nullable().describe("one command line that installs all that is missing"),
+    fix_download: z
+      .object({
+        program: z.literal("firecracker"),
+        version: z.string(),
+        url: z.string(),
+        sha256: z.string().describe("of the archive"),
+        directory: z.string().describe("where it is installed"),
+      })
+      .nullable()
+      .describe("what pyro doctor --fix downloads and installs after that, or null"),
     kvm: z.object({
       exists: z.boolean(),
       readable: z.boolean(),
@@ -29,14 +39,26 @@ export const doctor = operation({
     }),
     machine: z
       .object({
+        name: z.enum(MACHINE_NAMES).describe("as --machine and PYRO_MACHINE take it"),
         vmm: z.string(),
         vmm_version: z.string(),
         accelerator: z.enum(["kvm", "tcg"]),
         isolation,
         execution_mode: executionMode,
-        reason: z.string().describe("why this one"),
+        reason: z.string().describe("why this one, and why none of the better ones"),
       })
       .nullable(),
+    firecracker: z
+      .object({
+        path: z.string(),
+        version: z.string(),
+        source: z
+          .enum(["PYRO_FIRECRACKER", "installed", "PATH"])
+          .describe("what names it; installed: pyro doctor --fix did"),
+        jailer: z.string().nullable().describe("path of the jailer of the same version, or null"),
+      })
+      .nullable()
+      .describe("null: there is none that pyro would use; its check says why"),
     kernel: z.object({ source: z.string().describe("environment, or the path given by PYRO_KERNEL"), ok: z.boolean() }),
     capabilities: z.object({ vm_boot: z.boolean(), guest_exec: z.boolean(), guest_network: z.boolean() }),
     networking: z.object({ tun: z.boolean(), ip_forward: z.boolean() }),

@@ -20,6 +20,10 @@ export const executionMode = z
   .enum(["guest_vsock", "guest_serial"])
   .describe("the link to the guest agent: vsock (Firecracker) or virtio-serial (QEMU)");
 
+/** The machines that pyro knows, best first. */
+export const MACHINE_NAMES = ["firecracker", "qemu-kvm", "qemu-tcg"] as const;
+export type MachineName = (typeof MACHINE_NAMES)[number];
+
 const environmentName = z.string().min(1).describe("environment to start, for example debian:12");
 
 export const machineOptions = {
@@ -35,6 +39,10 @@ export const machineOptions = {
     .max(MEMORY_MIB_MAX)
     .optional()
     .describe(`memory in MiB, ${MEMORY_MIB_MIN} to ${MEMORY_MIB_MAX}; default: the environment's`),
+  machine: z
+    .enum(MACHINE_NAMES)
+    .optional()
+    .describe("VMM and accelerator, refused where they cannot be had; default: the best that works on this host"),
   require_isolation: z
     .enum(["any", "hardware"])
     .default("any")
@@ -136,6 +144,7 @@ export const run = operation({
       "pyro run debian:12 -- 'cat /etc/os-release | head -1'",
       "tar c src | pyro run debian:12-build -- sh -c 'tar x && make'",
       "pyro run debian:12 --json --timeout-seconds 5 -- sleep 10",
+      "pyro run debian:12 --machine qemu-tcg -- uname -r",
     ],
   },
   mcp: { readOnly: false, destructive: false },

@@ -1,9 +1,12 @@
 /** Platform, VMM, KVM, and which machine comes of them. */
+import { PyroError } from "../contract/error.ts";
 import type { DoctorReport } from "../contract/host-operations.ts";
 import type { HostPaths } from "../host/paths.ts";
+import { findFirecracker } from "../vmm/firecracker/binary.ts";
 import { type KvmAnswer, probeEmulation, probeKvm } from "../vmm/kvm-probe.ts";
-import { findQemu, type QemuProgram } from "../vmm/qemu/version.ts";
-import { chooseVmm, type VmmChoice } from "../vmm/select.ts";
+import { findQemu } from "../vmm/qemu/version.ts";
+import { chooseVmm, ifDriven, type VmmChoice, type VmmFacts } from "../vmm/select.ts";
+import { checkFirecracker } from "./check-firecracker.ts";
 import { packagesOf } from "./check-programs.ts";
 import { fault, faultOf, type Finding, good } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -17,13 +20,15 @@ export interface MachineFindings {
   readonly findings: readonly Finding[];
   readonly kvm: DoctorReport["kvm"];
   readonly machine: DoctorReport["machine"];
+  readonly firecracker: DoctorReport["firecracker"];
+  readonly fixDownload: DoctorReport["fix_download"];
 }
 
 export function platformName({ platform, arch }: HostFacts): string {
   return `${platform}-${ARCHITECTURES[arch] ?? arch}`;
 }
 
-/** Looks for a VMM and runs a vCPU; within 2.2 s, and at once when it was done before since the host booted. */
+/** Looks for the VMMs and runs a vCPU; within 2.2 s, and at once when it was done before since the host booted. */
 export async function checkMachine(
   facts: HostFacts,
   paths: HostPaths,
@@ -33,47 +38,66 @@ export async function checkMachine(
   if (platform !== SUPPORTED_PLATFORM) {
     const detail = `${platform} has no guests yet: pyro needs a Linux host with an x86_64 CPU`;
     const kvm = { exists: false, readable: false, writable: false, usable: false, reason: `not looked at: ${detail}` };
-    return { findings: [fault("platform", detail, { required: true })], kvm, machine: null };
+    const findings = [fault("platform", detail, { required: true })];
+    return { findings, kvm, machine: null, firecracker: null, fixDownload: null };
   }
-  const [qemu, device] = await Promise.all([
-    findQemu(facts.env).catch((failure: unknown) => ({ failure })),
+  const [qemu, firecracker, device] = await Promise.all([
+    findQemu(facts.env).catch((failure: unknown) => PyroError.from(failure)),
+    findFirecracker({ paths, env: facts.env }).catch((failure: unknown) => PyroError.from(failure)),
     facts.kvmDevice(),
   ]);
-  const found = "failure" in qemu ? undefined : qemu;
-  const kvm = await probeKvm(paths, { qemu: found, device });
-  const machine = found === undefined ? undefined : await chooseMachine(facts, paths, { qemu: found, kvm });
+  const kvm = await probeKvm(paths, {
+    qemu: PyroError.is(qemu) ? undefined : qemu,
+    firecracker: PyroError.is(firecracker) ? undefined : firecracker,
+    device,
+  });
+  const machine = await chooseMachine(facts, paths, { qemu, firecracker: ifDriven(firecracker), kvm });
+  const vmms = checkFirecracker(facts, paths, { found: firecracker, kvmUsable: kvm.usable });
+  // A host that runs its guests in Firecracker needs no QEMU.
+  const qemuRequired = machine.choice?.kind !== "firecracker";
   const findings = [
     good("platform", platform, { required: true }),
-    "failure" in qemu
-      ? faultOf("qemu", qemu.failure, { required: true, packages: packagesOf(requirement("qemu"), manager) })
-      : good("qemu", `${qemu.path} ${qemu.version}`, { required: true }),
+    PyroError.is(qemu)
+      ? faultOf("qemu", qemu, { required: qemuRequired, packages: packagesOf(requirement("qemu"), manager) })
+      : good("qemu", `${qemu.path} ${qemu.version}`, { required: qemuRequired }),
+    vmms.finding,
     cpuFinding(facts),
     kvmFinding(facts, kvm),
-    ...(machine === undefined ? [] : [machine.finding]),
+    ...(machine.finding === undefined ? [] : [machine.finding]),
   ];
-  return { findings, kvm: withoutFix(kvm), machine: machine?.choice === undefined ? null : reported(machine.choice) };
+  return {
+    findings,
+    kvm: withoutFix(kvm),
+    machine: machine.choice === undefined ? null : reported(machine.choice),
+    firecracker: vmms.firecracker,
+    fixDownload: vmms.fixDownload,
+  };
 }
 
+/** No finding: there is no VMM, which has a line of its own. */
 async function chooseMachine(
   facts: HostFacts,
   paths: HostPaths,
-  found: { qemu: QemuProgram; kvm: KvmAnswer },
-): Promise<{ finding: Finding; choice?: VmmChoice }> {
+  found: VmmFacts,
+): Promise<{ finding?: Finding; choice?: VmmChoice }> {
+  const required = true;
+  const variable = facts.env["PYRO_MACHINE"] ?? "";
   try {
-    const choice = chooseVmm(found, { machine: facts.env["PYRO_MACHINE"] });
+    const choice = chooseVmm(found, { variable });
     // KVM was proved by running a vCPU; so is emulation, which a QEMU without its firmware or seccomp cannot do either.
     const outcome =
-      choice.accelerator === "kvm" ? { ran: true, reason: found.kvm.reason } : await probeEmulation(paths, found.qemu);
-    if (outcome.ran)
-      return {
-        choice,
-        finding: good("machine", `QEMU with ${choice.accelerator.toUpperCase()}: ${choice.reason}`, { required: true }),
-      };
-    return {
-      finding: fault("machine", `QEMU does not run even an emulated guest: ${outcome.reason}`, { required: true }),
-    };
+      choice.kind === "qemu" && choice.accelerator === "tcg"
+        ? await probeEmulation(paths, choice.program)
+        : { ran: true, reason: found.kvm.reason };
+    if (!outcome.ran) {
+      return { finding: fault("machine", `QEMU does not run even an emulated guest: ${outcome.reason}`, { required }) };
+    }
+    const vmm = choice.kind === "firecracker" ? "Firecracker" : "QEMU";
+    const detail = `${vmm} with ${choice.accelerator.toUpperCase()}: ${choice.reason}`;
+    return { choice, finding: good("machine", detail, { required }) };
   } catch (failure) {
-    return { finding: faultOf("machine", failure, { required: true }) };
+    if (PyroError.is(failure) && failure.code === "dependency_missing" && variable === "") return {};
+    return { finding: faultOf("machine", failure, { required }) };
   }
 }
 
@@ -87,7 +111,7 @@ function cpuFinding(facts: HostFacts): Finding {
 }
 
 function kvmFinding(facts: HostFacts, { usable, reason, fix }: KvmAnswer): Finding {
-  const required = facts.env["PYRO_MACHINE"] === "qemu-kvm";
+  const required = ["firecracker", "qemu-kvm"].includes(facts.env["PYRO_MACHINE"] ?? "");
   if (usable) return good("kvm", reason, { required });
   // Who may open the device itself is the administrator's to decide; joining its group or loading its module is harmless.
   const automatic = fix !== null && !fix.includes("chmod");
@@ -98,13 +122,15 @@ function withoutFix({ exists, readable, writable, usable, reason }: KvmAnswer): 
   return { exists, readable, writable, usable, reason };
 }
 
-function reported({
-  kind,
-  version,
-  accelerator,
-  isolation,
-  executionMode,
-  reason,
-}: VmmChoice): DoctorReport["machine"] {
-  return { vmm: kind, vmm_version: version, accelerator, isolation, execution_mode: executionMode, reason };
+function reported(choice: VmmChoice): DoctorReport["machine"] {
+  const { name, kind, program, accelerator, isolation, executionMode, reason } = choice;
+  return {
+    name,
+    vmm: kind,
+    vmm_version: program.version,
+    accelerator,
+    isolation,
+    execution_mode: executionMode,
+    reason,
+  };
 }

@@ -1,7 +1,7 @@
 /** The programs and files that the host's packages bring. */
 import { PyroError } from "../contract/error.ts";
 import { runProgram } from "../host/process.ts";
-import { isAtLeast } from "../vmm/qemu/version.ts";
+import { isAtLeast } from "../vmm/program.ts";
 import { fault, type Finding, good } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { type PackageManager, type Requirement, REQUIREMENTS } from "./requirements.ts";

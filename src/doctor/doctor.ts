@@ -61,8 +61,10 @@ export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorRepo
     runtime_ok: runtimeOk,
     issues: mended.filter(({ ok }) => !ok).map(({ detail, fix }) => (fix === null ? detail : `${detail}; run: ${fix}`)),
     fix_command: await fixCommand(facts, mended, manager),
+    fix_download: machine.fixDownload,
     kvm: machine.kvm,
     machine: machine.machine,
+    firecracker: machine.firecracker,
     kernel: kernel.kernel,
     // No guest has a network yet, whatever the host has: to say yes here would be a promise.
     capabilities: {
@@ -99,7 +101,7 @@ async function guardedList(id: string, check: Promise<Finding[]>): Promise<Findi
 
 function noMachine(finding: Finding): MachineFindings {
   const kvm = { exists: false, readable: false, writable: false, usable: false, reason: finding.detail };
-  return { findings: [finding], kvm, machine: null };
+  return { findings: [finding], kvm, machine: null, firecracker: null, fixDownload: null };
 }
 
 /** The home directory, or undefined: without HOME and without an entry in passwd there is none. */

@@ -5,7 +5,7 @@ import { availableParallelism, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { inspectKvmDevice, type KvmDevice } from "../vmm/kvm-probe-device.ts";
-import { findProgram } from "../vmm/qemu/version.ts";
+import { findProgram } from "../vmm/program.ts";
 
 /** Debian leaves these out of a plain user's PATH, and some tools live only there. */
 const SYSTEM_DIRECTORIES = ["usr/local/sbin", "usr/sbin", "sbin"];

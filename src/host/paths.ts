@@ -43,6 +43,8 @@ function chosen(env: NodeJS.ProcessEnv, name: string): string | undefined {
 export const environmentsDirectory = (paths: HostPaths): string => join(paths.cache, "environments");
 export const kernelsDirectory = (paths: HostPaths): string => join(paths.cache, "kernels");
 export const templatesDirectory = (paths: HostPaths): string => join(paths.cache, "templates");
+/** Firecracker releases that `pyro doctor --fix` installed. */
+export const firecrackerDirectory = (paths: HostPaths): string => join(paths.cache, "firecracker");
 export const serverLogPath = (paths: HostPaths): string => join(paths.state, "server.log");
 export const serverSocketPath = (paths: HostPaths): string => join(paths.runtime, "server.sock");
 export const serverLockPath = (paths: HostPaths): string => join(paths.runtime, "server.lock");

@@ -16,6 +16,7 @@ const PROXIES = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_prox
 const SETTINGS: Readonly<Record<string, Kind>> = {
   PYRO_MACHINE: "text",
   PYRO_QEMU: "program",
+  PYRO_FIRECRACKER: "path",
   PYRO_KERNEL: "path",
   PYRO_KERNEL_MODULES: "path",
   PYRO_AGENT_PATH: "path",

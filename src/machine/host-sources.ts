@@ -1,12 +1,14 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
+import { PyroError } from "../contract/error.ts";
 import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
+import type { VmmDriver } from "../vmm/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
-import { selectVmm } from "../vmm/select.ts";
+import { selectVmm, type VmmChoice } from "../vmm/select.ts";
 import type { BootableEnvironment } from "./bootable.ts";
 import type { MachineSources } from "./machines.ts";
 
@@ -33,15 +35,26 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
       const installed = await installEnvironment(name, { paths, ...how });
       return bootable(installed, await initramfs(installed));
     },
-    vmm: async (requireIsolation) => {
-      const choice = await selectVmm({ paths, env, requireIsolation });
+    vmm: async (requireIsolation, machine) => {
+      const choice = await selectVmm({ paths, env, machine, requireIsolation });
       cpu ??= hostCpu();
-      return {
-        isolation: choice.isolation,
-        driver: qemuDriver({ ...choice, launcher: await launcher(), tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity }),
-      };
+      return { isolation: choice.isolation, driver: driverOf(choice, { launcher: await launcher(), cpu }) };
     },
   };
+}
+
+/** The one place where a choice becomes a driver. */
+function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
+  switch (choice.kind) {
+    case "qemu": {
+      const { accelerator, program } = choice;
+      const { path: binary, version } = program;
+      return qemuDriver({ binary, version, accelerator, launcher, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity });
+    }
+    case "firecracker":
+      // FIRECRACKER_HAS_DRIVER in src/vmm/select.ts keeps this choice from being made.
+      throw new PyroError("internal", "Firecracker was chosen, and there is no driver for it");
+  }
 }
 
 /** The launcher's path, verified once for each content: reading and hashing it at every start would show. */

@@ -1,5 +1,5 @@
 /** What the server works with: a machine that runs, configured, and answers commands. */
-import type { ExecutionMode, Isolation } from "../contract/run.ts";
+import type { ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
 import type { PullProgress } from "../contract/environment.ts";
 import type { PyroError } from "../contract/error.ts";
 import type { MachineShape } from "../vmm/driver.ts";
@@ -58,6 +58,8 @@ export interface OpenRequest {
   readonly environment: string;
   readonly vcpuCount: number | undefined;
   readonly memoryMib: number | undefined;
+  /** Undefined: the best that works. */
+  readonly machine: MachineName | undefined;
   readonly requireIsolation: "any" | "hardware";
   readonly signal: AbortSignal;
   readonly onPull: (progress: PullProgress) => void;

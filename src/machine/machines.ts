@@ -2,6 +2,7 @@
 import { freemem } from "node:os";
 import { type ErrorCode, PyroError } from "../contract/error.ts";
 import type { PullProgress } from "../contract/environment.ts";
+import type { MachineName } from "../contract/run.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { type BootableEnvironment, type MachineKind, templateParts } from "./bootable.ts";
 import { ensureEmptySeed, endLeftoverMachines } from "./machine-directory.ts";
@@ -21,7 +22,10 @@ export interface MachineSources {
     how: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
   ) => Promise<BootableEnvironment>;
   /** Chooses the VMM. @throws PyroError host_unsupported, dependency_missing */
-  readonly vmm: (requireIsolation: "any" | "hardware") => Promise<Pick<MachineKind, "driver" | "isolation">>;
+  readonly vmm: (
+    requireIsolation: "any" | "hardware",
+    machine?: MachineName,
+  ) => Promise<Pick<MachineKind, "driver" | "isolation">>;
   /** Machines kept ready for the next call; 0: none. */
   readonly readyLimit: number;
   /** Told of what a person should know and no call fails for. */
@@ -99,7 +103,7 @@ class MachineTable implements Machines {
   }
 
   async #open(request: OpenRequest): Promise<OpenMachine> {
-    const vmm = await this.#sources.vmm(request.requireIsolation);
+    const vmm = await this.#sources.vmm(request.requireIsolation, request.machine);
     request.onPhase("create", undefined);
     const environment = await this.#sources.environment(request.environment, {
       force: false,

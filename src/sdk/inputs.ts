@@ -2,7 +2,7 @@
  * What the methods about machines and commands take, written out: an editor shows these fields and their words, where it
  * would show nothing readable of a type that is derived from a schema. A test holds both against the contract.
  */
-import type { MachineEvent } from "../contract/run.ts";
+import type { MachineEvent, MachineName } from "../contract/run.ts";
 import type { CommandIo } from "./command-io.ts";
 import type { CallOptions } from "./operation-types.ts";
 
@@ -14,6 +14,8 @@ export interface MachineInput {
   readonly vcpu_count?: number | undefined;
   /** memory in MiB, 256 to 32768; default: the environment's */
   readonly mem_mib?: number | undefined;
+  /** VMM and accelerator, refused where they cannot be had; default: the best that works on this host */
+  readonly machine?: MachineName | undefined;
   /** hardware: refuse to start where the guest would only be emulated */
   readonly require_isolation?: "any" | "hardware" | undefined;
 }

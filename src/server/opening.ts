@@ -17,6 +17,7 @@ export async function openMachine(
     environment: input.environment,
     vcpuCount: input.vcpu_count,
     memoryMib: input.mem_mib,
+    machine: input.machine,
     requireIsolation: input.require_isolation,
     signal,
     onPull: pull,

@@ -61,6 +61,6 @@ const end = (): number[] => [
 
 const hang = (): number[] => [0xeb, 0xfe]; // jmp $
 
-function littleEndian(value: number, bytes: number): number[] {
+export function littleEndian(value: number, bytes: number): number[] {
   return Array.from({ length: bytes }, (_, index) => Math.floor(value / 256 ** index) % 256);
 }

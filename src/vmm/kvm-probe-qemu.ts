@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import { ended, runProgram, startProgram } from "../host/process.ts";
 import type { Accelerator } from "./driver.ts";
 import { EXIT_PORT, EXIT_STATUS, probeBios, STARTED_MARK, STARTED_PORT } from "./kvm-probe-image.ts";
 import type { VcpuOutcome, VcpuProbe } from "./kvm-probe-vcpu.ts";
+import { timeOfVersion, watchVcpu } from "./kvm-probe-watch.ts";
 import type { QemuProgram } from "./qemu/version.ts";
 
 /**
@@ -23,10 +23,6 @@ const START_DEADLINE_MS = 1000;
  */
 const START_FACTOR = 10;
 const LOOP_FACTOR = 5;
-const VERSION_DEADLINE_MS = 10_000;
-/** How much longer than usual a process may take to be gone after SIGKILL: the kernel may be busy in its vCPU. */
-const KILL_GRACE_MS = 5000;
-const LOG_CHARS_MAX = 400;
 
 export interface QemuVcpuProbeOptions {
   readonly qemu: QemuProgram;
@@ -55,8 +51,14 @@ async function runIn(directory: string, options: QemuVcpuProbeOptions): Promise<
   try {
     const bios = join(directory, "probe.bios");
     await writeFile(bios, options.image ?? probeBios());
-    const slownessMs = await timeOfVersion(options.qemu);
-    return await watch(options.qemu, probeArguments(options.accelerator, bios), {
+    const { path } = options.qemu;
+    const slownessMs = await timeOfVersion(path);
+    return await watchVcpu({
+      name: "QEMU",
+      path,
+      args: probeArguments(options.accelerator, bios),
+      startMark: STARTED_MARK,
+      hasEnded: ({ code }) => code === EXIT_STATUS,
       startMs: options.startDeadlineMs ?? Math.max(START_DEADLINE_MS, slownessMs * START_FACTOR),
       loopMs: options.loopDeadlineMs ?? Math.max(LOOP_DEADLINE_MS, slownessMs * LOOP_FACTOR),
     });
@@ -76,62 +78,4 @@ export function probeArguments(accelerator: Accelerator, bios: string): string[]
     ...["-chardev", "stdio,id=started,signal=off", "-device", `isa-debugcon,iobase=${STARTED_PORT},chardev=started`],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
   ];
-}
-
-/** Milliseconds, rounded up. The file has just been read for its version, so no disk is in it. */
-async function timeOfVersion({ path }: QemuProgram): Promise<number> {
-  const begin = performance.now();
-  await runProgram(path, ["--version"], { deadlineMs: VERSION_DEADLINE_MS });
-  return Math.ceil(performance.now() - begin);
-}
-
-interface Deadlines {
-  readonly startMs: number;
-  readonly loopMs: number;
-}
-
-/** Starts QEMU and kills it when either stage takes too long: there is nothing in it that could be lost. */
-async function watch(qemu: QemuProgram, args: readonly string[], { startMs, loopMs }: Deadlines): Promise<VcpuOutcome> {
-  const child = startProgram(qemu.path, args, { stdio: ["ignore", "pipe", "pipe"] });
-  let log = "";
-  let startedAt: number | undefined;
-  let late: string | undefined;
-  const killAfter = (milliseconds: number, what: string): NodeJS.Timeout =>
-    setTimeout(() => {
-      late = `${what} within ${milliseconds} ms`;
-      child.kill("SIGKILL");
-    }, milliseconds);
-  let timer = killAfter(startMs, "a vCPU did not begin");
-  child.stderr?.on("data", (data: Buffer) => (log = (log + data.toString()).slice(-LOG_CHARS_MAX)));
-  child.stdout?.on("data", (data: Buffer) => {
-    if (startedAt !== undefined || !data.includes(STARTED_MARK)) return;
-    startedAt = performance.now();
-    clearTimeout(timer);
-    timer = killAfter(loopMs, "a vCPU began and did not get through its loop");
-  });
-  try {
-    const { code, signal } = await ended(child, qemu.path, { deadlineMs: startMs + loopMs + KILL_GRACE_MS });
-    if (code === EXIT_STATUS && startedAt !== undefined) return ranSince(startedAt);
-    if (late !== undefined) return { ran: false, reason: late, lasting: true };
-    // A crash of QEMU lasts; a refusal in its own words (status 1) may be mended.
-    return {
-      ran: false,
-      reason: `QEMU ended with ${signal ?? `status ${code}`}${lastWords(log)}`,
-      lasting: code === null,
-    };
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function ranSince(startedAt: number): VcpuOutcome {
-  const milliseconds = Math.max(1, Math.round(performance.now() - startedAt));
-  return { ran: true, reason: `a vCPU ran through its loop in ${milliseconds} ms`, lasting: true };
-}
-
-/** QEMU's own words that say most: the first error, else the last line. */
-function lastWords(log: string): string {
-  const lines = log.trim().split("\n");
-  const line = lines.find((each) => each.includes("error:")) ?? lines.at(-1) ?? "";
-  return line === "" ? "" : `: ${line.replace(/^qemu-system-x86_64: /, "")}`;
 }

@@ -1,4 +1,4 @@
-/** What runs a vCPU for the probe: QEMU today, later also Firecracker with the same loop as an ELF kernel. */
+/** What runs a vCPU for the probe: QEMU with a firmware, or Firecracker with the same loop as an ELF kernel. */
 
 export interface VcpuOutcome {
   /** Whether the guest came to its end. */

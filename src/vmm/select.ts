@@ -1,53 +1,65 @@
-/** Which VMM with which accelerator, and why: decided in one place, shown by doctor in one line. */
+/** Which VMM and accelerator a machine gets. */
 import { PyroError } from "../contract/error.ts";
+import { MACHINE_NAMES, type MachineName } from "../contract/run.ts";
 import type { HostPaths } from "../host/paths.ts";
-import type { Accelerator, VmmKind } from "./driver.ts";
+import { findFirecracker, type FirecrackerProgram } from "./firecracker/binary.ts";
 import { type KvmAnswer, probeKvm } from "./kvm-probe.ts";
 import { findQemu, type QemuProgram } from "./qemu/version.ts";
 
-export interface VmmChoice {
-  readonly kind: VmmKind;
-  readonly accelerator: Accelerator;
-  /** Absolute path of the VMM. */
-  readonly binary: string;
-  readonly version: string;
+/**
+ * Whether src/machine/host-sources.ts can build Firecracker's driver. While it cannot, Firecracker is found and shown, and
+ * never chosen.
+ */
+export const FIRECRACKER_HAS_DRIVER: boolean = false;
+
+interface Choice {
+  readonly name: MachineName;
   readonly isolation: "hardware" | "emulated";
   readonly executionMode: "guest_vsock" | "guest_serial";
   /** One line: why this one and not a better one. */
   readonly reason: string;
 }
 
+interface FirecrackerChoice extends Choice {
+  readonly kind: "firecracker";
+  readonly accelerator: "kvm";
+  readonly program: FirecrackerProgram;
+}
+
+interface QemuChoice extends Choice {
+  readonly kind: "qemu";
+  readonly accelerator: "kvm" | "tcg";
+  readonly program: QemuProgram;
+}
+
+export type VmmChoice = FirecrackerChoice | QemuChoice;
+
 export type RequiredIsolation = "any" | "hardware";
 
-/** What was found out of the host, best machine's needs first. */
+/** What was found out of the host: each VMM, or why it cannot be used. */
 export interface VmmFacts {
-  readonly qemu: QemuProgram;
+  readonly firecracker: FirecrackerProgram | PyroError;
+  readonly qemu: QemuProgram | PyroError;
   readonly kvm: KvmAnswer;
 }
 
 export interface VmmWishes {
-  /** Value of PYRO_MACHINE: one of MACHINES, or undefined or empty for the best that works. */
-  readonly machine?: string | undefined;
+  /** What this one call asks for; it goes before the variable. */
+  readonly machine?: MachineName | undefined;
+  /** Value of PYRO_MACHINE: one of MACHINE_NAMES, or undefined or empty for the best that works. */
+  readonly variable?: string | undefined;
   readonly requireIsolation?: RequiredIsolation;
 }
 
-/**
- * The machines there are, in order of preference: the first one that works is taken. Firecracker will stand first.
- * Each says why it cannot be had, or undefined when it can.
- */
-const MACHINES = {
-  "qemu-kvm": {
-    kind: "qemu",
-    accelerator: "kvm",
-    obstacle: ({ kvm }: VmmFacts) => (kvm.usable ? undefined : kvm.reason),
-  },
-  "qemu-tcg": { kind: "qemu", accelerator: "tcg", obstacle: () => undefined },
-} as const satisfies Record<
-  string,
-  { kind: VmmKind; accelerator: Accelerator; obstacle: (facts: VmmFacts) => string | undefined }
->;
-export type MachineName = keyof typeof MACHINES;
-export const MACHINE_NAMES = Object.keys(MACHINES) as readonly MachineName[];
+/** Why a machine cannot be had on this host, or undefined when it can. */
+const OBSTACLES: Readonly<Record<MachineName, (facts: VmmFacts) => string | undefined>> = {
+  firecracker: ({ firecracker, kvm }) => problemOf(firecracker) ?? problemOfKvm(kvm),
+  "qemu-kvm": ({ qemu, kvm }) => problemOf(qemu) ?? problemOfKvm(kvm),
+  "qemu-tcg": ({ qemu }) => problemOf(qemu),
+};
+
+const problemOf = (program: object): string | undefined => (PyroError.is(program) ? program.message : undefined);
+const problemOfKvm = ({ usable, reason }: KvmAnswer): string | undefined => (usable ? undefined : reason);
 
 /**
  * Looks at the host and chooses.
@@ -57,71 +69,127 @@ export const MACHINE_NAMES = Object.keys(MACHINES) as readonly MachineName[];
 export async function selectVmm(options: {
   paths: HostPaths;
   env?: NodeJS.ProcessEnv;
+  machine?: MachineName | undefined;
   requireIsolation?: RequiredIsolation;
 }): Promise<VmmChoice> {
-  const env = options.env ?? process.env;
-  const wishes = {
-    machine: env["PYRO_MACHINE"],
-    ...(options.requireIsolation === undefined ? {} : { requireIsolation: options.requireIsolation }),
-  };
+  const { paths, env = process.env, machine, requireIsolation = "any" } = options;
+  const wishes = { machine, variable: env["PYRO_MACHINE"], requireIsolation };
   // Before anything slow: a typing error is told at once.
-  wantedMachine(wishes);
-  const qemu = await findQemu(env);
-  return chooseVmm({ qemu, kvm: await probeKvm(options.paths, { qemu }) }, wishes);
+  wanted(wishes);
+  const qemu = await findQemu(env).catch((failure: unknown) => PyroError.from(failure));
+  const search = async (): Promise<FirecrackerProgram | PyroError> =>
+    await findFirecracker({ paths, env }).catch((failure: unknown) => PyroError.from(failure));
+  // Where QEMU runs the probe and KVM does not work, nobody waits for a Firecracker that could not be taken.
+  const forProbe = PyroError.is(qemu) ? await search() : undefined;
+  const kvm = await probeKvm(paths, { qemu: usable(qemu), firecracker: usable(forProbe) });
+  const looked = forProbe ?? (kvm.usable || machine === "firecracker" ? await search() : NOT_LOOKED_FOR);
+  return chooseVmm({ firecracker: ifDriven(looked), qemu, kvm }, wishes);
+}
+
+const NOT_LOOKED_FOR = new PyroError("host_unsupported", "Firecracker needs a KVM that works");
+
+const usable = <Program extends object>(found: Program | PyroError | undefined): Program | undefined =>
+  PyroError.is(found) ? undefined : found;
+
+/** What was found, or that there is no driver for it: what doctor shows is not always what can be taken. */
+export function ifDriven(found: FirecrackerProgram | PyroError): FirecrackerProgram | PyroError {
+  if (FIRECRACKER_HAS_DRIVER) return found;
+  return new PyroError("host_unsupported", "this version of pyro has no driver for Firecracker");
 }
 
 /** Chooses by what is known; pure. Throws as `selectVmm` does. */
 export function chooseVmm(facts: VmmFacts, wishes: VmmWishes = {}): VmmChoice {
-  const wanted = wantedMachine(wishes);
-  const name = wanted ?? MACHINE_NAMES.find((each) => MACHINES[each].obstacle(facts) === undefined) ?? "qemu-tcg";
-  const { kind, accelerator, obstacle } = MACHINES[name];
-  const why = obstacle(facts);
-  if (why !== undefined) {
-    throw new PyroError("host_unsupported", `PYRO_MACHINE asks for ${name}, which cannot run here: ${why}`, {
-      remedy: facts.kvm.fix ?? "unset PYRO_MACHINE to take the best that works",
-    });
+  const asked = wanted(wishes);
+  const name = asked?.name ?? MACHINE_NAMES.find((each) => OBSTACLES[each](facts) === undefined);
+  if (name === undefined) throw noMachine(facts);
+  const obstacle = OBSTACLES[name](facts);
+  if (obstacle !== undefined) throw cannotBeHad(name, obstacle, { facts, asked });
+  const choice = withName(name, facts, asked === undefined ? reasonFor(name, facts) : `asked for with ${asked.how}`);
+  if (wishes.requireIsolation === "hardware" && choice.isolation !== "hardware") throw onlyEmulated(facts, asked);
+  return choice;
+}
+
+function withName(name: MachineName, { firecracker, qemu, kvm }: VmmFacts, reason: string): VmmChoice {
+  if (name === "firecracker" && !PyroError.is(firecracker)) {
+    const common = { name, isolation: "hardware", executionMode: "guest_vsock", reason } as const;
+    return { ...common, kind: "firecracker", accelerator: "kvm", program: firecracker };
   }
-  const isolation = accelerator === "kvm" ? "hardware" : "emulated";
-  if (wishes.requireIsolation === "hardware" && isolation !== "hardware") throw onlyEmulated(facts, wanted);
+  // The row of the table that was taken says that it is there.
+  if (PyroError.is(qemu)) throw noMachine({ firecracker, qemu, kvm });
+  const hardware = name === "qemu-kvm";
   return {
-    kind,
-    accelerator,
-    binary: facts.qemu.path,
-    version: facts.qemu.version,
-    isolation,
+    name,
+    isolation: hardware ? "hardware" : "emulated",
     executionMode: "guest_serial",
-    reason: wanted === undefined ? reasonFor(accelerator, facts) : `asked for with PYRO_MACHINE=${wanted}`,
+    reason,
+    kind: "qemu",
+    accelerator: hardware ? "kvm" : "tcg",
+    program: qemu,
   };
 }
 
-function wantedMachine({ machine }: VmmWishes): MachineName | undefined {
-  if (machine === undefined || machine === "") return undefined;
-  if (Object.hasOwn(MACHINES, machine)) return machine as MachineName;
-  throw new PyroError(
-    "invalid_argument",
-    `PYRO_MACHINE is ${machine}, and the known machines are ${MACHINE_NAMES.join(", ")}`,
-    {
-      remedy: "set PYRO_MACHINE to one of them, or unset it to take the best that works",
-    },
-  );
+/** A machine that was asked for, and by what. */
+interface Wanted {
+  readonly name: MachineName;
+  /** For messages: "PYRO_MACHINE=qemu-kvm". */
+  readonly how: string;
+  /** What takes the wish back. */
+  readonly remedy: string;
 }
 
-function reasonFor(accelerator: Accelerator, { kvm }: VmmFacts): string {
-  return accelerator === "kvm"
-    ? `KVM works: ${kvm.reason}`
-    : `emulation, because KVM does not work here: ${kvm.reason}`;
+function wanted({ machine, variable }: VmmWishes): Wanted | undefined {
+  if (machine !== undefined) {
+    return { name: machine, how: `machine ${machine}`, remedy: "leave it out to take the best that works" };
+  }
+  if (variable === undefined || variable === "") return undefined;
+  const name = MACHINE_NAMES.find((each) => each === variable);
+  if (name !== undefined) {
+    return { name, how: `PYRO_MACHINE=${name}`, remedy: "unset PYRO_MACHINE to take the best that works" };
+  }
+  const known = MACHINE_NAMES.join(", ");
+  throw new PyroError("invalid_argument", `PYRO_MACHINE is ${variable}, and the known machines are ${known}`, {
+    remedy: "set PYRO_MACHINE to one of them, or unset it to take the best that works",
+  });
 }
 
-function onlyEmulated({ kvm }: VmmFacts, wanted: MachineName | undefined): PyroError {
-  const why = wanted === undefined ? kvm.reason : `PYRO_MACHINE=${wanted} asks for emulation`;
-  return new PyroError(
-    "host_unsupported",
-    `hardware isolation is required, and a guest would only be emulated: ${why}`,
-    {
-      remedy:
-        wanted === undefined
-          ? (kvm.fix ?? "use a host where KVM works (docs/host-requirements.md), or do not require it")
-          : "unset PYRO_MACHINE",
-    },
-  );
+/** Why this one, and why none of those before it. */
+function reasonFor(name: MachineName, { firecracker, kvm }: VmmFacts): string {
+  if (name === "firecracker") return `KVM works: ${kvm.reason}`;
+  // Without KVM there is no Firecracker either: one reason for both.
+  if (name === "qemu-tcg") return `emulation, because KVM does not work here: ${kvm.reason}`;
+  return `KVM works: ${kvm.reason}; not Firecracker: ${problemOf(firecracker) ?? "it was not asked for"}`;
+}
+
+function cannotBeHad(
+  name: MachineName,
+  obstacle: string,
+  { facts, asked }: { facts: VmmFacts; asked: Wanted | undefined },
+): PyroError {
+  const program = name === "firecracker" ? facts.firecracker : facts.qemu;
+  const remedy = PyroError.is(program) ? program.remedy : (facts.kvm.fix ?? undefined);
+  return new PyroError("host_unsupported", `${asked?.how ?? name} cannot run here: ${obstacle}`, {
+    remedy: remedy ?? asked?.remedy ?? "run `pyro doctor`",
+  });
+}
+
+/** There is no QEMU, and Firecracker or KVM fails: the shortest way to a machine is named. */
+function noMachine({ firecracker, qemu, kvm }: VmmFacts): PyroError {
+  const without = problemOf(qemu) ?? "QEMU was not asked for";
+  const instead =
+    problemOf(firecracker) ?? `Firecracker needs a KVM that works, and ${problemOfKvm(kvm) ?? "there is one"}`;
+  const remedies = [kvm.usable && PyroError.is(firecracker) ? firecracker.remedy : undefined, remedyOf(qemu)];
+  return new PyroError("dependency_missing", `no machine can run here: ${without}; ${instead}`, {
+    remedy: remedies.filter((each) => each !== undefined).join("; or ") || "run `pyro doctor`",
+  });
+}
+
+const remedyOf = (program: QemuProgram | PyroError): string | undefined =>
+  PyroError.is(program) ? program.remedy : undefined;
+
+function onlyEmulated({ kvm }: VmmFacts, asked: Wanted | undefined): PyroError {
+  const why = asked === undefined ? kvm.reason : `${asked.how} asks for emulation`;
+  const message = `hardware isolation is required, and a guest would only be emulated: ${why}`;
+  return new PyroError("host_unsupported", message, {
+    remedy: asked?.remedy ?? kvm.fix ?? "use a host where KVM works (docs/host-requirements.md), or do not require it",
+  });
 }

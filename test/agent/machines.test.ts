@@ -63,6 +63,7 @@ class Host {
       environment: ENVIRONMENT.name,
       vcpuCount: undefined,
       memoryMib: undefined,
+      machine: undefined,
       requireIsolation: "any",
       signal: new AbortController().signal,
       onPull: () => undefined,

@@ -22,12 +22,27 @@ export function doctorReport(report: DoctorReport): string {
       `Isolation: ${machine.isolation}${machine.isolation === "emulated" ? " (no security boundary: do not run hostile code)" : ""}`,
     );
   }
+  lines.push(firecrackerLine(report));
   lines.push(`Kernel: ${report.kernel.source}${report.kernel.ok ? "" : " (not usable)"}`);
   if (issues.length > 0) lines.push("Issues:", ...issues.map((issue) => `- ${issue}`));
   const fixes = report.checks.flatMap(({ id, ok, fix }) => (ok || fix === null ? [] : [`- ${id}: ${fix}`]));
   if (fixes.length > 0) lines.push("Fixes:", ...fixes);
-  if (report.fix_command !== null) lines.push(`Fix all: ${report.fix_command}`, "Run it with: pyro doctor --fix");
+  if (report.fix_command !== null) lines.push(`Fix all: ${report.fix_command}`);
+  if (report.fix_download !== null) lines.push(`Fix: ${downloadLine(report.fix_download)}`);
+  if (report.fix_command !== null || report.fix_download !== null) lines.push("Run it with: pyro doctor --fix");
   return lines.map((line) => `${printable(line)}\n`).join("");
+}
+
+function firecrackerLine({ firecracker }: DoctorReport): string {
+  if (firecracker === null) return "Firecracker: none";
+  const { version, path, source, jailer } = firecracker;
+  return `Firecracker: ${version} path=${path} source=${source} jailer=${jailer ?? "none"}`;
+}
+
+/** What `pyro doctor --fix` would fetch, for a person who is asked. */
+export function downloadLine(download: NonNullable<DoctorReport["fix_download"]>): string {
+  const { version, url, sha256, directory } = download;
+  return `download Firecracker ${version} from ${url} (SHA-256 ${sha256}) into ${directory}`;
 }
 
 export function serverStatus(status: ServerStatus): string {

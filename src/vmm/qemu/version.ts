@@ -1,9 +1,9 @@
 /** Which QEMU there is: found by PYRO_QEMU or PATH, asked for its version, refused when it is too old. */
-import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
-import { delimiter, isAbsolute, join } from "node:path";
+import { stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { runProgram } from "../../host/process.ts";
+import { executable, findProgram, isAtLeast } from "../program.ts";
 
 export const QEMU_PROGRAM = "qemu-system-x86_64";
 
@@ -90,32 +90,4 @@ async function askVersion(path: string): Promise<string> {
 /** "8.2.2" of "QEMU emulator version 8.2.2 (Debian 1:8.2.2+ds-0ubuntu1)"; undefined when the text is something else. */
 export function parseQemuVersion(text: string): string | undefined {
   return /^QEMU emulator version v?(\d+\.\d+(?:\.\d+)?)/m.exec(text)?.[1];
-}
-
-/** Whether dotted version `found` is `minimum` or newer. */
-export function isAtLeast(found: string, minimum: string): boolean {
-  const [have, need] = [found, minimum].map((text) => text.split(".").map(Number)) as [number[], number[]];
-  const different = need.findIndex((part, index) => (have[index] ?? 0) !== part);
-  return different === -1 || (have[different] ?? 0) > (need[different] ?? 0);
-}
-
-/** The absolute path of a program in the directories of `path`, or undefined when it is in none. */
-export async function findProgram(name: string, path: string = process.env["PATH"] ?? ""): Promise<string | undefined> {
-  // A relative entry of PATH would make the answer depend on where the caller stands.
-  const directories = path.split(delimiter).filter((directory) => isAbsolute(directory));
-  for (const directory of directories) {
-    const found = await executable(join(directory, name));
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-async function executable(path: string): Promise<string | undefined> {
-  try {
-    await access(path, constants.X_OK);
-    return (await stat(path)).isFile() ? path : undefined;
-  } catch {
-    // Whatever the reason, it cannot be run from there.
-    return undefined;
-  }
 }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -13,8 +15,10 @@ const HEALTHY: DoctorReport = {
   runtime_ok: true,
   issues: [],
   fix_command: null,
+  fix_download: null,
   kvm: { exists: true, readable: true, writable: true, usable: true, reason: "a vCPU ran" },
   machine: {
+    name: "qemu-kvm",
     vmm: "qemu",
     vmm_version: "7.2",
     accelerator: "kvm",
@@ -22,6 +26,7 @@ const HEALTHY: DoctorReport = {
     execution_mode: "guest_serial",
     reason: "KVM works",
   },
+  firecracker: null,
   kernel: { source: "environment", ok: true },
   capabilities: { vm_boot: true, guest_exec: true, guest_network: false },
   networking: { tun: false, ip_forward: true },
@@ -71,6 +76,7 @@ test("the first lines are the transcript's, ours come after", () => {
     "KVM usable: yes (a vCPU ran)",
     "Machine: qemu 7.2 accelerator=kvm execution_mode=guest_serial (KVM works)",
     "Isolation: hardware",
+    "Firecracker: none",
     "Kernel: environment",
     "",
   ]);
@@ -103,4 +109,45 @@ test("--fix shows the command, and runs nothing that nobody confirmed", async ()
     code: "dependency_missing",
   });
   rmSync(directory, { recursive: true });
+});
+
+test("--fix shows what it would download, and downloads nothing that nobody confirmed", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pyro-test-"));
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    requests.push(request.url ?? "");
+    response.end("not Firecracker");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const before = { ...process.env };
+  Object.assign(process.env, { PYRO_FIRECRACKER_MIRROR: url, PYRO_CACHE_DIR: directory });
+  try {
+    const fix_download = { program: "firecracker", version: "1.12.1", url, sha256: "5ha", directory } as const;
+    const offered = { ...HEALTHY, fix_download };
+    assert.match(
+      doctorReport(offered),
+      /\nFix: download Firecracker 1\.12\.1 from .*\nRun it with: pyro doctor --fix\n$/,
+    );
+    const refused = invocation([offered], { fix: true });
+    await assert.rejects(doctor(refused.call), { code: "cancelled" });
+    assert.equal(refused.heard.notes.length, 1);
+    assert.match(
+      refused.heard.notes[0] ?? "",
+      /^\[doctor\] fix: download Firecracker 1\.12\.1 from .* \(SHA-256 5ha\) into/,
+    );
+    assert.deepEqual(requests, []);
+    // The variable moves the address, and nothing moves the hash.
+    await assert.rejects(doctor(invocation([offered], { fix: true, yes: true }).call), { code: "artifact_corrupt" });
+    assert.deepEqual(requests, ["/v1.12.1/firecracker-v1.12.1-x86_64.tgz"]);
+    assert.equal(existsSync(join(directory, "firecracker")), false);
+  } finally {
+    for (const name of ["PYRO_FIRECRACKER_MIRROR", "PYRO_CACHE_DIR"]) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  }
 });

@@ -24,6 +24,8 @@ before(async () => {
 });
 after(() => rmSync(base, { recursive: true, force: true }));
 
+const VMMS = () => ({ qemu, firecracker: undefined });
+
 let places = 0;
 const newPaths = (): HostPaths => {
   const place = join(base, String((places += 1)));
@@ -118,7 +120,7 @@ describe("probeKvm", () => {
     const paths = newPaths();
     const timed = async (): Promise<number> => {
       const begin = performance.now();
-      await probeKvm(paths, { qemu });
+      await probeKvm(paths, VMMS());
       return performance.now() - begin;
     };
     assert.ok((await timed()) < 2200 + 500);
@@ -128,13 +130,13 @@ describe("probeKvm", () => {
   it("runs nothing when the device cannot be opened", async () => {
     const probe = counting(RAN);
     const obstacle = { reason: "no permission", fix: "sudo usermod -aG kvm $USER" };
-    const answer = await probeKvm(newPaths(), { qemu, probe, device: { ...DEVICE, writable: false, obstacle } });
+    const answer = await probeKvm(newPaths(), { ...VMMS(), probe, device: { ...DEVICE, writable: false, obstacle } });
     assert.deepEqual(answer, { exists: true, readable: true, writable: false, usable: false, ...obstacle });
     assert.equal(probe.runs, 0);
   });
 
   it("says that it could not try without a VMM", async () => {
-    const answer = await probeKvm(newPaths(), { qemu: undefined, device: DEVICE });
+    const answer = await probeKvm(newPaths(), { qemu: undefined, firecracker: undefined, device: DEVICE });
     assert.equal(answer.usable, false);
     assert.match(answer.reason, /^not tried/);
   });
@@ -143,7 +145,7 @@ describe("probeKvm", () => {
     const paths = newPaths();
     assert.equal((await probeEmulation(paths, qemu)).ran, true);
     const probe = { ...counting({ ran: false, reason: "hung", lasting: true }), identity: "other" };
-    assert.equal((await probeKvm(paths, { qemu, device: DEVICE, probe })).usable, false);
+    assert.equal((await probeKvm(paths, { ...VMMS(), device: DEVICE, probe })).usable, false);
     assert.equal((await probeEmulation(paths, qemu)).ran, true);
   });
 });

@@ -6,7 +6,8 @@ import { after, before, describe, it } from "node:test";
 import * as fc from "fast-check";
 import { PyroError } from "../../../src/contract/error.ts";
 import { requirement } from "../../../src/doctor/requirements.ts";
-import { findQemu, isAtLeast, parseQemuVersion, QEMU_MINIMUM } from "../../../src/vmm/qemu/version.ts";
+import { isAtLeast } from "../../../src/vmm/program.ts";
+import { findQemu, parseQemuVersion, QEMU_MINIMUM } from "../../../src/vmm/qemu/version.ts";
 
 let bin = "";
 before(() => (bin = mkdtempSync(join(tmpdir(), "pyro-qemu-"))));
