@@ -42,7 +42,7 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
   const id = randomBytes(6).toString("hex");
   const { directory, volumePath } = await createMachineDirectory(paths, id);
   await mkdir(directory, { recursive: true });
-  const plan = machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath });
+  const plan = await machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath });
   const raw = await SocketSlot.listen(join(directory, "raw.sock"));
   const choice = await selectVmm({ paths });
   const args = [

@@ -1,11 +1,13 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
-import { PyroError } from "../contract/error.ts";
+import { kernelFile } from "../environment/kernel-elf.ts";
+import { VSOCK_MODULES } from "../environment/kernel-modules.ts";
 import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
 import type { VmmDriver } from "../vmm/driver.ts";
+import { firecrackerDriver } from "../vmm/firecracker/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
 import { selectVmm, type VmmChoice } from "../vmm/select.ts";
@@ -33,7 +35,7 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     readyLimit: readyLimit(env),
     environment: async (name, how) => {
       const installed = await installEnvironment(name, { paths, ...how });
-      return bootable(installed, await initramfs(installed));
+      return bootable(paths, installed, await initramfs(installed));
     },
     vmm: async (requireIsolation, machine) => {
       const choice = await selectVmm({ paths, env, machine, requireIsolation });
@@ -45,16 +47,11 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
 
 /** The one place where a choice becomes a driver. */
 function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
-  switch (choice.kind) {
-    case "qemu": {
-      const { accelerator, program } = choice;
-      const { path: binary, version } = program;
-      return qemuDriver({ binary, version, accelerator, launcher, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity });
-    }
-    case "firecracker":
-      // FIRECRACKER_HAS_DRIVER in src/vmm/select.ts keeps this choice from being made.
-      throw new PyroError("internal", "Firecracker was chosen, and there is no driver for it");
-  }
+  const { version } = choice.program;
+  const common = { binary: choice.program.path, version, launcher, cpuIdentity: cpu.identity };
+  return choice.kind === "firecracker"
+    ? firecrackerDriver(common)
+    : qemuDriver({ ...common, accelerator: choice.accelerator, tscKhz: cpu.tscKhz });
 }
 
 /** The launcher's path, verified once for each content: reading and hashing it at every start would show. */
@@ -76,7 +73,7 @@ async function fileIdentity(path: string): Promise<string | undefined> {
   return file === undefined ? undefined : `${file.ino}:${file.size}:${file.mtimeMs}`;
 }
 
-function bootable(installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
+function bootable(paths: HostPaths, installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
   const { summary, rootfs, kernel, defaults } = installed;
   return {
     name: summary.name,
@@ -84,7 +81,7 @@ function bootable(installed: InstalledEnvironment, initramfs: Initramfs): Bootab
     installDir: summary.install_dir,
     defaults: { vcpuCount: defaults.vcpu_count, memoryMib: defaults.mem_mib },
     rootfs,
-    kernel,
+    kernel: { sha256: kernel.sha256, file: async (format) => await kernelFile(kernel, format, paths) },
     initramfs,
   };
 }
@@ -101,7 +98,7 @@ function initramfsCache(
     const known = built.get(key);
     if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
     const { path: agentPath } = await verifyPackageFile("agent", env);
-    const initramfs = await ensureInitramfs({ paths, kernel, agentPath });
+    const initramfs = await ensureInitramfs({ paths, kernel, agentPath, optionalModules: VSOCK_MODULES });
     built.set(key, initramfs);
     return initramfs;
   };

@@ -9,6 +9,9 @@ import { vmmEnded } from "./vmm-exit.ts";
 /** Bytes of a VMM's own messages that are shown in an error. */
 const LOG_TAIL_BYTES = 4096;
 
+/** The log of a VMM in its machine's directory: what it writes to its standard streams. */
+export const VMM_LOG = "vmm.log";
+
 /** Number under which a VMM inherits the first of its descriptors: the first after its stdio. */
 export const FIRST_DESCRIPTOR = 3;
 
@@ -56,7 +59,7 @@ export interface VmmCommand {
 export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   await using scope = new Scope();
   // A file, never a pipe of ours: the VMM outlives the server. The launcher's own complaints go there too.
-  const logPath = join(command.directory, "vmm.log");
+  const logPath = join(command.directory, VMM_LOG);
   const log = await open(logPath, "a", 0o600);
   const child = startProgram(command.launcher, launcherArguments(command), {
     stdio: ["ignore", log.fd, log.fd, ...command.descriptors],

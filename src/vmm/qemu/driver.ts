@@ -25,6 +25,7 @@ export function qemuDriver(options: QemuDriverOptions): VmmDriver {
     kind: "qemu",
     accelerator,
     executionMode: "guest_serial",
+    kernelFormat: "bzimage",
     templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz].join(" "),
     boot: async (plan, { memoryPath }) => {
       const memory =

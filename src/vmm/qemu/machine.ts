@@ -6,7 +6,7 @@ import { PyroError } from "../../contract/error.ts";
 import { type ProcessIdentity, signalProcess } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import { Tail } from "../../host/tail.ts";
-import type { Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
+import type { Channel, DriveSlot, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
 import { FIRST_DESCRIPTOR, startVmm, type VmmLimits } from "../vmm-process.ts";
@@ -100,6 +100,11 @@ export class QemuMachine implements RunningMachine {
     } catch (failure) {
       throw await this.#endAfter(failure);
     }
+  }
+
+  async growVolume(sizeBytes: number): Promise<void> {
+    const size = { device: "volume" satisfies DriveSlot, size: sizeBytes };
+    await this.#orExit((await this.#control()).execute("block_resize", size, QMP_DEADLINE_MS));
   }
 
   async save(files: TemplateFiles): Promise<void> {
