@@ -4,7 +4,7 @@ import type { DoctorReport } from "../contract/host-operations.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { findFirecracker } from "../vmm/firecracker/binary.ts";
 import { type KvmAnswer, probeEmulation, probeKvm } from "../vmm/kvm-probe.ts";
-import { findQemu } from "../vmm/qemu/version.ts";
+import { findQemu, type QemuProgram } from "../vmm/qemu/version.ts";
 import { chooseVmm, ifDriven, type VmmChoice, type VmmFacts } from "../vmm/select.ts";
 import { checkFirecracker } from "./check-firecracker.ts";
 import { packagesOf } from "./check-programs.ts";
@@ -57,9 +57,7 @@ export async function checkMachine(
   const qemuRequired = machine.choice?.kind !== "firecracker";
   const findings = [
     good("platform", platform, { required: true }),
-    PyroError.is(qemu)
-      ? faultOf("qemu", qemu, { required: qemuRequired, packages: packagesOf(requirement("qemu"), manager) })
-      : good("qemu", `${qemu.path} ${qemu.version}`, { required: qemuRequired }),
+    qemuFinding(qemu, qemuRequired, manager),
     vmms.finding,
     cpuFinding(facts),
     kvmFinding(facts, kvm),
@@ -72,6 +70,13 @@ export async function checkMachine(
     firecracker: vmms.firecracker,
     fixDownload: vmms.fixDownload,
   };
+}
+
+function qemuFinding(qemu: QemuProgram | PyroError, required: boolean, manager: PackageManager | undefined): Finding {
+  const id = "qemu";
+  if (!PyroError.is(qemu)) return good(id, `${qemu.path} ${qemu.version}`, { required });
+  if (!required) return good(id, `${qemu.message}; not needed: Firecracker runs the guests`, { required });
+  return faultOf(id, qemu, { required, packages: packagesOf(requirement(id), manager) });
 }
 
 /** No finding: there is no VMM, which has a line of its own. */

@@ -37,8 +37,8 @@ export function probeElf(iterations: number = PROBE_ITERATIONS): Buffer {
 
 const say = (mark: string): number[] => [
   ...[0x66, 0xba, ...littleEndian(SERIAL_PORT, 2)], // mov dx, SERIAL_PORT
-  ...[...mark].flatMap((character) => [
-    ...[0xb0, character.charCodeAt(0)], //             mov al, character
+  ...[...Buffer.from(mark, "latin1")].flatMap((byte) => [
+    ...[0xb0, byte], //                                mov al, byte
     0xee, //                                           out dx, al
   ]),
 ];

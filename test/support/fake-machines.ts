@@ -32,6 +32,8 @@ export class FakeMachines implements Machines {
         remedy: `known are ${FAKE_ENVIRONMENTS.join(", ")}`,
       });
     }
+    // It stands for every machine that a host does not have.
+    if (request.machine === "firecracker") throw new PyroError("host_unsupported", "this host has no Firecracker");
     if (request.requireIsolation === "hardware") throw new PyroError("host_unsupported", "this host only emulates");
     request.onPhase("create", undefined);
     // 2999 MiB stands for an environment that is being installed until the caller goes away.

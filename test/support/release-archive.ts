@@ -23,7 +23,7 @@ export function tar(entries: readonly TarEntry[]): Buffer {
     header.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
     header.write("00000000000\0        ", 136);
     header.write(type, 156, "latin1");
-    header.write("ustar\0" + "00", 257);
+    header.write("ustar\u000000", 257);
     const sum = header.reduce((total, byte) => total + byte, 0);
     header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
     return [header, content, Buffer.alloc((BLOCK_BYTES - (content.length % BLOCK_BYTES)) % BLOCK_BYTES)];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { describeCommands } from "../../../src/cli/description.ts";
+import { MACHINE_NAMES } from "../../../src/contract/run.ts";
 import { VERSION } from "../../../src/contract/version.ts";
 import { FakeHost } from "../../support/fake-host.ts";
 
@@ -123,4 +124,5 @@ test("completion scripts for the three shells, and answers for them", async () =
   assert.ok((await offered("run", "deb")).includes("debian:12-base"));
   assert.ok((await offered("run", "--vc")).includes("--vcpu-count"));
   assert.deepEqual((await offered("run", "debian:12", "--require-isolation", "")).slice(0, 2), ["any", "hardware"]);
+  assert.deepEqual((await offered("run", "debian:12", "--machine", "")).slice(0, 3), [...MACHINE_NAMES]);
 });

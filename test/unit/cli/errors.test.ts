@@ -31,6 +31,7 @@ const USAGE: readonly [args: string[], message: RegExp, remedy: RegExp][] = [
   [["run", "-e", "NOVALUE", "debian:12", "--", "true"], /--env takes NAME=VALUE/, /./],
   [["run", "-w", "relative", "debian:12", "--", "true"], /--cwd takes/, /./],
   [["run", "--require-isolation", "some", "debian:12", "--", "true"], /one of any, hardware/, /./],
+  [["run", "--machine", "vmware", "debian:12", "--", "true"], /one of firecracker, qemu-kvm, qemu-tcg/, /./],
   [["run", "", "--", "true"], /<environment> takes/, /./],
   [["env", "list", "--", "x"], /takes nothing after `--`/, /./],
   [["completion", "tcsh"], /one of bash, zsh, fish/, /./],

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { doctor, type DoctorCheck, type DoctorReport } from "../../../src/contract/host-operations.ts";
 import { runDoctor } from "../../../src/doctor/doctor.ts";
 import { hostFacts } from "../../../src/doctor/host-facts.ts";
+import { FIRECRACKER_HAS_DRIVER } from "../../../src/vmm/select.ts";
 import { ARCH, DEBIAN, diagnose, type FakeHost, FEDORA, UBUNTU } from "./fake-host.ts";
 
 const APT = "sudo apt-get update && sudo apt-get install --yes --no-install-recommends";
@@ -160,11 +161,19 @@ const HOSTS: readonly Case[] = [
   },
   {
     name: "QEMU too old",
-    host: { qemuVersion: "6.2.0" },
+    host: { qemuVersion: "6.2.0", firecracker: false },
     runs: false,
     faults: ["qemu", "kvm"],
     fixCommand: /qemu-system-x86$/,
     accelerator: null,
+  },
+  {
+    name: "Firecracker and no QEMU",
+    host: { qemuVersion: null },
+    runs: FIRECRACKER_HAS_DRIVER,
+    faults: FIRECRACKER_HAS_DRIVER ? [] : ["qemu"],
+    fixCommand: FIRECRACKER_HAS_DRIVER ? null : /qemu-system-x86$/,
+    accelerator: FIRECRACKER_HAS_DRIVER ? "kvm" : null,
   },
   {
     name: "aarch64",
@@ -314,7 +323,7 @@ describe("doctor", () => {
   });
 
   it("says which machine, why, and how well it isolates", async () => {
-    const { machine, capabilities } = await diagnose({});
+    const { machine, capabilities } = await diagnose({ firecracker: false });
     assert.equal(machine?.vmm, "qemu");
     assert.equal(machine?.vmm_version, "8.2.2");
     assert.equal(machine?.isolation, "hardware");

@@ -7,6 +7,7 @@ import type { DoctorReport } from "../../../src/contract/host-operations.ts";
 import { runDoctor } from "../../../src/doctor/doctor.ts";
 import { type HostFacts, hostFacts } from "../../../src/doctor/host-facts.ts";
 import type { HostPaths } from "../../../src/host/paths.ts";
+import { BEGIN_MARK, END_MARK } from "../../../src/vmm/kvm-probe-elf.ts";
 
 const CPUINFO = ["model name\t: AMD EPYC 9B14", "cpu MHz\t\t: 2596.120", "flags\t\t: fpu tsc svm avx2", ""].join("\n");
 
@@ -25,7 +26,10 @@ export interface FakeHost {
   /** Programs on its PATH by name, "standard" for all that pyro needs. */
   readonly programs?: "standard" | "none";
   readonly packageManager?: "apt-get" | "dnf" | "pacman";
-  readonly qemuVersion?: string;
+  /** Null: there is none. */
+  readonly qemuVersion?: string | null;
+  /** Whether there is a Firecracker in PATH; its vCPU runs. Default: with "standard". */
+  readonly firecracker?: boolean;
   readonly kvm?: keyof typeof VCPU | "missing";
   readonly tcg?: keyof typeof VCPU;
   /** More system files, relative to the root; null: that one is not there. */
@@ -96,6 +100,7 @@ function programs(host: FakeHost): Record<string, string> {
     qemuVersion = "8.2.2",
     kvm = "runs",
     tcg = "runs",
+    firecracker = which === "standard",
   } = host;
   const always = { [packageManager]: script("exit 0"), sudo: script("exit 0") };
   if (which === "none") return always;
@@ -108,10 +113,21 @@ function programs(host: FakeHost): Record<string, string> {
   ].join("\n");
   return {
     ...always,
-    "qemu-system-x86_64": script(qemu),
+    ...(qemuVersion === null ? {} : { "qemu-system-x86_64": script(qemu) }),
+    ...(firecracker ? firecrackerPrograms() : {}),
     mmdebstrap: saying("mmdebstrap 1.4.3"),
     mksquashfs: saying("mksquashfs version 4.6.1 (2023/03/25)"),
     newuidmap: script("exit 1"),
+  };
+}
+
+function firecrackerPrograms(): Record<string, string> {
+  const octal = (mark: string): string =>
+    [...Buffer.from(mark, "latin1")].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+  const guest = `printf '${octal(BEGIN_MARK)}'; printf '${octal(END_MARK)}'`;
+  return {
+    firecracker: script(`case "$1" in --version) echo "Firecracker v1.12.1" ;; *) ${guest} ;; esac`),
+    jailer: saying("Jailer v1.12.1"),
   };
 }
 

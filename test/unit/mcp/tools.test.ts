@@ -89,6 +89,9 @@ test("a failure is an error with the fields of every front end", async () => {
     (await errorOf({ environment: "debian:12", command: ["true"], vcpu_count: 99 })).code,
     "invalid_argument",
   );
+  const asked = { environment: "debian:12", command: ["true"], machine: "firecracker" };
+  assert.deepEqual(await errorOf(asked), { code: "host_unsupported", message: "this host has no Firecracker" });
+  assert.equal((await errorOf({ ...asked, machine: "vmware" })).code, "invalid_argument");
   const unknown = await errorOf({ environment: "debian:12", command: ["true"], seed: "/etc" });
   assert.equal(unknown.code, "invalid_argument");
   assert.match(unknown.message, /seed/);

@@ -14,7 +14,7 @@ before(() => (base = mkdtempSync(join(tmpdir(), "pyro-fc-probe-"))));
 after(() => rmSync(base, { recursive: true, force: true }));
 
 const octal = (mark: string): string =>
-  [...mark].map((each) => `\\${each.charCodeAt(0).toString(8).padStart(3, "0")}`).join("");
+  [...Buffer.from(mark, "latin1")].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 const LOG = "echo '2026-11-23T11:32:52.3 [anonymous-instance:main] Running Firecracker v1.12.1'";
 const BEGIN = `printf '${octal(BEGIN_MARK)}'`;
 const END = `printf '${octal(END_MARK)}'`;
