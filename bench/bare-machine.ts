@@ -1,6 +1,6 @@
 /** The baseline: QEMU and the guest as pyro uses them, booted cold, with nothing of pyro's in between. */
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { openGuestLink } from "../src/guest/link.ts";
@@ -40,10 +40,9 @@ export interface BareMachine {
 /** Boots cold, to the moment at which commands are answered. */
 export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<BareMachine> {
   const id = randomBytes(6).toString("hex");
-  const { directory, volumePath } = await createMachineDirectory(paths, id);
-  await mkdir(directory, { recursive: true });
-  const plan = await machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath });
-  const raw = await SocketSlot.listen(join(directory, "raw.sock"));
+  const { directory, vmmDirectory, volumePath } = await createMachineDirectory(paths, id);
+  const plan = await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath });
+  const raw = await SocketSlot.listen(join(vmmDirectory, "raw.sock"));
   const choice = await selectVmm({ paths });
   const args = [
     ...qemuArguments({
@@ -59,11 +58,15 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
       "virtserialport,chardev=raw,name=bench.raw",
     ],
   ];
-  const vmm = await QemuMachine.start(
-    { binary: choice.program.path, launcher: packageFile("launcher").path },
-    plan,
-    args,
-  );
+  const start = {
+    binary: choice.program.path,
+    accelerator: choice.accelerator,
+    launcher: packageFile("launcher").path,
+    readOnlyPaths: [],
+    writablePaths: [],
+    descriptors: [],
+  };
+  const vmm = await QemuMachine.start(start, plan, args);
   const link = await openGuestLink(await vmm.connect("control", DEADLINE_MS), DEADLINE_MS);
   await configureGuest(link, id);
   return {

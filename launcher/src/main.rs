@@ -1,10 +1,13 @@
 //! `pyro-launch [OPTIONS] -- PROGRAM ARG…`: does between fork and exec what Node cannot, then becomes the program.
 //!
+//! With `--log` the program becomes a child, and this process its monitor, which ends as the program does.
+//!
 //! Exit status: 64 the command line is wrong, 71 a step failed, 75 the lock is held by another process, 126 and 127 as a
 //! shell gives them when the program cannot be executed; otherwise the program's own.
 
 mod failure;
 mod options;
+mod seal;
 mod steps;
 
 use std::io;
@@ -26,6 +29,10 @@ fn main() -> ExitCode {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
         }
+        Ok(Invocation::Seal(paths)) => match seal::hold(&paths) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        },
         Ok(Invocation::Launch(options)) => launch(Launch::new(*options, complaints.descriptor())),
         Err(failure) => failure,
     };

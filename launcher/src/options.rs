@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use rustix::process::Resource;
 
@@ -11,6 +11,8 @@ use crate::failure::Failure;
 
 pub(crate) const USAGE: &str = "\
 Usage: pyro-launch [OPTIONS] -- PROGRAM [ARG]...
+
+       pyro-launch --seal PATH [--seal PATH]...
 
 Prepares this process and becomes PROGRAM. Relative paths are taken from where it is started.
 
@@ -24,13 +26,35 @@ Prepares this process and becomes PROGRAM. Relative paths are taken from where i
   --new-session          lead a session of its own
   --no-new-privileges    never gain privileges by exec
   --chdir DIR            working directory
+
+For a VMM, which is then a child of this process:
+  --log PATH             stay as its monitor and copy its output to PATH; SIGTERM kills it; its end is passed on
+  --log-bytes N          most bytes of that file, of which the last half is always there (default 262144)
+  --namespaces           mount, pid, network, ipc and uts namespaces of its own; for a plain user also a user namespace
+  --root                 a root of its own, with only what the following name, at the same paths
+  --below DIR            build that root on DIR instead, for a program that enters it by itself
+  --read-only PATH       a file or directory in the root (repeatable)
+  --writable PATH        the same, for writing (repeatable)
+  --device PATH          a device node in the root; its group is given to the program (repeatable)
+  --own-descriptors      /dev/fd in the root: the program's own descriptors
+  --user ID              become this user and the group of the same number
+  --drop-capabilities    without any capability in any set
+
+--seal makes a sealed copy of each file in memory, prints the descriptors' numbers in one line, and ends with standard
+input. The copies can be mapped and read by whoever opens /proc/PID/fd/N, and written by nobody.
+
   --help                 this text
 ";
+
+/// Most bytes of a program's log unless it is said.
+const LOG_BYTES: u64 = 256 * 1024;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     Help,
+    /// Files to seal.
+    Seal(Vec<PathBuf>),
     Launch(Box<Options>),
 }
 
@@ -47,8 +71,46 @@ pub(crate) struct Options {
     pub(crate) new_session: bool,
     pub(crate) no_new_privileges: bool,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) monitor: Option<Monitor>,
+    pub(crate) namespaces: bool,
+    pub(crate) root: Option<Root>,
+    pub(crate) contents: Vec<Content>,
+    pub(crate) own_descriptors: bool,
+    pub(crate) user: Option<u32>,
+    pub(crate) drop_capabilities: bool,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
+}
+
+/// Where a program's output is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Monitor {
+    pub(crate) log: PathBuf,
+    pub(crate) log_bytes: u64,
+}
+
+/// Where the program's root is built.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// It is entered before the program starts.
+    Entered,
+    /// On this directory, for the program to enter.
+    Below(PathBuf),
+}
+
+/// What may be done with something in the program's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadOnly,
+    Writable,
+    Device,
+}
+
+/// Something in the program's root, at the same path as outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) path: PathBuf,
+    pub(crate) access: Access,
 }
 
 /// A resource limit; no value is unlimited.
@@ -72,8 +134,13 @@ const LIMITS: [(&str, Resource); 6] = [
 /// Reads the arguments after the launcher's own name.
 pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Failure> {
     let mut options = Options::default();
+    let mut sealed = Vec::new();
+    let (mut log, mut log_bytes) = (None, LOG_BYTES);
     loop {
         let Some(argument) = arguments.next() else {
+            if !sealed.is_empty() && log.is_none() && options == Options::default() {
+                return Ok(Invocation::Seal(sealed));
+            }
             return Err(Failure::usage("--", "expected before the program"));
         };
         let name = argument.to_string_lossy().into_owned();
@@ -91,12 +158,63 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Inv
             "--new-session" => options.new_session = true,
             "--no-new-privileges" => options.no_new_privileges = true,
             "--chdir" => options.directory = Some(value()?.into()),
+            "--seal" => sealed.push(value()?.into()),
+            "--log" => log = Some(value()?.into()),
+            "--log-bytes" => log_bytes = number(&name, &value()?)?,
+            "--namespaces" => options.namespaces = true,
+            "--root" => options.root = Some(Root::Entered),
+            "--below" => options.root = Some(Root::Below(absolute(&name, value()?)?)),
+            "--read-only" => options.contents.push(content(&name, value()?, Access::ReadOnly)?),
+            "--writable" => options.contents.push(content(&name, value()?, Access::Writable)?),
+            "--device" => options.contents.push(content(&name, value()?, Access::Device)?),
+            "--own-descriptors" => options.own_descriptors = true,
+            "--user" => options.user = Some(number(&name, &value()?)?),
+            "--drop-capabilities" => options.drop_capabilities = true,
             _ => return Err(Failure::usage(name, "unknown option")),
         }
     }
+    options.monitor = log.map(|log| Monitor { log, log_bytes });
+    check_together(&options, &sealed)?;
     options.program = arguments.next().ok_or_else(|| Failure::usage("PROGRAM", "expected after --"))?;
     options.arguments = arguments.collect();
     Ok(Invocation::Launch(Box::new(options)))
+}
+
+/// Refuses combinations that would leave something out without a word.
+fn check_together(options: &Options, sealed: &[PathBuf]) -> Result<(), Failure> {
+    if !sealed.is_empty() {
+        return Err(Failure::usage("--seal", "takes no program"));
+    }
+    // A process enters a pid namespace only by its children.
+    if options.namespaces && options.monitor.is_none() {
+        return Err(Failure::usage("--namespaces", "needs --log"));
+    }
+    if options.root.is_some() && !options.namespaces {
+        return Err(Failure::usage("--root", "needs --namespaces"));
+    }
+    if options.root == Some(Root::Entered) && options.directory.is_none() {
+        return Err(Failure::usage("--root", "needs --chdir"));
+    }
+    Ok(())
+}
+
+/// A root is put together of paths that mean the same inside and outside.
+fn absolute(name: &str, value: OsString) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(value);
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && plain {
+        Ok(path)
+    } else {
+        Err(Failure::usage(name, "expected an absolute path without .."))
+    }
+}
+
+fn content(name: &str, value: OsString, access: Access) -> Result<Content, Failure> {
+    Ok(Content { path: absolute(name, value)?, access })
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, Failure> {
+    value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Failure::usage(name, "expected a number"))
 }
 
 fn descriptor(value: &OsStr) -> Result<RawFd, Failure> {
@@ -126,7 +244,7 @@ mod tests {
     fn parsed(arguments: &[&str]) -> Result<Options, Failure> {
         match parse(arguments.iter().map(OsString::from))? {
             Invocation::Launch(options) => Ok(*options),
-            Invocation::Help => panic!("help was not asked for"),
+            other => panic!("{other:?} was not asked for"),
         }
     }
 
@@ -150,6 +268,14 @@ mod tests {
             &["--rlimit", "core=-1", "--", "ls"],
             &["--umask", "8", "--", "ls"],
             &["--umask", "7777", "--", "ls"],
+            &["--namespaces", "--", "ls"],
+            &["--log", "log", "--root", "--chdir", "/", "--", "ls"],
+            &["--log", "log", "--namespaces", "--root", "--", "ls"],
+            &["--log", "log", "--read-only", "relative", "--", "ls"],
+            &["--log", "log", "--writable", "/a/../b", "--", "ls"],
+            &["--log", "log", "--user", "-1", "--", "ls"],
+            &["--seal", "file", "--", "ls"],
+            &["--seal", "file", "--umask", "0"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), std::process::ExitCode::from(64), "{wrong:?}");
         }

@@ -1,7 +1,7 @@
 /** Operations on the host itself: can it run a guest, and how is the server. */
 import * as z from "zod";
 import { operation } from "./operation.ts";
-import { executionMode, isolation, MACHINE_NAMES } from "./run.ts";
+import { confinement, executionMode, isolation, MACHINE_NAMES } from "./run.ts";
 
 export const doctorCheck = z.object({
   id: z.string().describe("stable name of the check"),
@@ -44,6 +44,8 @@ export const doctor = operation({
         vmm_version: z.string(),
         accelerator: z.enum(["kvm", "tcg"]),
         isolation,
+        confinement,
+        confinement_reason: z.string().nullable().describe("what this host does not allow, or null"),
         execution_mode: executionMode,
         reason: z.string().describe("why this one, and why none of the better ones"),
       })

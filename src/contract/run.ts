@@ -16,6 +16,12 @@ export const isolation = z
   .enum(["hardware", "emulated"])
   .describe("hardware: the CPU's virtualisation keeps the guest in; emulated: QEMU's TCG, which promises no security");
 
+export const confinement = z
+  .enum(["full", "reduced"])
+  .describe(
+    "full: the VMM has namespaces and a root of its own; reduced: the host does not allow these (doctor says why)",
+  );
+
 export const executionMode = z
   .enum(["guest_vsock", "guest_serial"])
   .describe("the link to the guest agent: vsock (Firecracker) or virtio-serial (QEMU)");
@@ -106,6 +112,7 @@ export const execResult = z.object({
   duration_ms: z.number().describe("milliseconds the command ran in the guest"),
   execution_mode: executionMode,
   isolation,
+  confinement,
 });
 
 export const cleanup = z.object({
@@ -161,6 +168,7 @@ export const machineReady = z.object({
   mem_mib: z.int(),
   execution_mode: executionMode,
   isolation,
+  confinement,
 });
 
 /** The machine lives as long as the call: who opened it and goes away, takes it along. The call ends with `machine.close`. */
@@ -212,6 +220,7 @@ export const execSignal = operation({
   mcp: null,
 });
 
+export type ConfinementLevel = z.infer<typeof confinement>;
 export type Isolation = z.infer<typeof isolation>;
 export type ExecutionMode = z.infer<typeof executionMode>;
 export type ExecResult = z.infer<typeof execResult>;

@@ -19,7 +19,7 @@ const RUNTIME_BYTES = MIB;
 /** Longest path of a Unix socket: 108 bytes with the NUL that ends it (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 /** The longest of a machine's paths: its id has 12 digits, and no socket's name is longer than this one. */
-const LONGEST_SOCKET = ["0".repeat(12), "console.sock"] as const;
+const LONGEST_SOCKET = ["0".repeat(12), "vmm/console.sock"] as const;
 
 interface Place {
   readonly id: string;

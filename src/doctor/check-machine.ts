@@ -1,10 +1,12 @@
 /** Platform, VMM, KVM, and which machine comes of them. */
-import { PyroError } from "../contract/error.ts";
 import type { DoctorReport } from "../contract/host-operations.ts";
+import { PyroError } from "../contract/error.ts";
+import type { Confinement } from "../vmm/confinement.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { findFirecracker } from "../vmm/firecracker/binary.ts";
 import { type KvmAnswer, probeEmulation, probeKvm } from "../vmm/kvm-probe.ts";
 import { findQemu, type QemuProgram } from "../vmm/qemu/version.ts";
+import { checkConfinement } from "./check-confinement.ts";
 import { chooseVmm, ifDriven, type VmmChoice, type VmmFacts } from "../vmm/select.ts";
 import { checkFirecracker } from "./check-firecracker.ts";
 import { packagesOf } from "./check-programs.ts";
@@ -41,10 +43,14 @@ export async function checkMachine(
     const findings = [fault("platform", detail, { required: true })];
     return { findings, kvm, machine: null, firecracker: null, fixDownload: null };
   }
-  const [qemu, firecracker, device] = await Promise.all([
+  const [qemu, firecracker, device, confinement] = await Promise.all([
     findQemu(facts.env).catch((failure: unknown) => PyroError.from(failure)),
     findFirecracker({ paths, env: facts.env }).catch((failure: unknown) => PyroError.from(failure)),
     facts.kvmDevice(),
+    // Without a launcher nothing is started at all; that is another check's line.
+    facts
+      .confinement()
+      .catch((failure: unknown) => ({ level: "reduced", reason: PyroError.from(failure).message }) as const),
   ]);
   const kvm = await probeKvm(paths, {
     qemu: PyroError.is(qemu) ? undefined : qemu,
@@ -61,12 +67,13 @@ export async function checkMachine(
     vmms.finding,
     cpuFinding(facts),
     kvmFinding(facts, kvm),
+    await checkConfinement(facts, confinement),
     ...(machine.finding === undefined ? [] : [machine.finding]),
   ];
   return {
     findings,
     kvm: withoutFix(kvm),
-    machine: machine.choice === undefined ? null : reported(machine.choice),
+    machine: machine.choice === undefined ? null : reported(machine.choice, confinement),
     firecracker: vmms.firecracker,
     fixDownload: vmms.fixDownload,
   };
@@ -127,7 +134,7 @@ function withoutFix({ exists, readable, writable, usable, reason }: KvmAnswer): 
   return { exists, readable, writable, usable, reason };
 }
 
-function reported(choice: VmmChoice): DoctorReport["machine"] {
+function reported(choice: VmmChoice, confinement: Confinement): DoctorReport["machine"] {
   const { name, kind, program, accelerator, isolation, executionMode, reason } = choice;
   return {
     name,
@@ -135,6 +142,8 @@ function reported(choice: VmmChoice): DoctorReport["machine"] {
     vmm_version: program.version,
     accelerator,
     isolation,
+    confinement: confinement.level,
+    confinement_reason: confinement.reason,
     execution_mode: executionMode,
     reason,
   };

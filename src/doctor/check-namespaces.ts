@@ -23,6 +23,12 @@ export async function checkNamespaces(facts: HostFacts, installed: boolean): Pro
   ]);
 }
 
+/** The command that lets a plain user's programs have namespaces, or null when none is known. */
+export async function namespaceRemedy(facts: HostFacts): Promise<string | null> {
+  const findings = await Promise.all([checkUserNamespaces(facts, false), checkAppArmor(facts, false)]);
+  return findings.find(({ ok }) => !ok)?.fix ?? null;
+}
+
 async function checkUserNamespaces(facts: HostFacts, required: boolean): Promise<Finding> {
   const id = "user_namespaces";
   // The first is Debian's own switch and absent elsewhere; the second is the kernel's limit.

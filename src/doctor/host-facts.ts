@@ -3,6 +3,8 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { availableParallelism, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
+import { verifyPackageFile } from "../host/package-files.ts";
+import { type Confinement, confinementHere } from "../vmm/confinement.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { inspectKvmDevice, type KvmDevice } from "../vmm/kvm-probe-device.ts";
 import { findProgram } from "../vmm/program.ts";
@@ -28,6 +30,8 @@ export interface HostFacts {
   /** Absolute path of a program, or undefined. */
   find(program: string): Promise<string | undefined>;
   kvmDevice(): Promise<KvmDevice>;
+  /** Tries the launcher. @throws PyroError when there is none that can be tried */
+  confinement(): Promise<Confinement>;
   /** Throws PyroError host_unsupported when the kernel does not say what pyro must know. */
   cpu(): HostCpu;
   /** Undefined when nothing is there. `path` is absolute and pyro's own, not relative to the root. */
@@ -63,6 +67,7 @@ export function hostFacts(env: NodeJS.ProcessEnv = process.env, root = "/"): Hos
     exists: async (path) => await succeeds(access(at(path))),
     find: async (program) => await findProgram(program, searchPath),
     kvmDevice: async () => await inspectKvmDevice(root),
+    confinement: async () => await confinementHere((await verifyPackageFile("launcher", env)).path),
     cpu: () => hostCpu(root),
     directory: directoryFacts,
     list: async (path) => (await orUndefined(readdir(path))) ?? [],

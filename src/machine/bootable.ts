@@ -1,6 +1,6 @@
 /** What a machine is started from, in the words of the machine layer. */
 import { join } from "node:path";
-import type { ExecutionMode, Isolation } from "../contract/run.ts";
+import type { ConfinementLevel, ExecutionMode, Isolation } from "../contract/run.ts";
 import type { KernelFormat, MachinePlan, MachineShape, VmmDriver } from "../vmm/driver.ts";
 import type { TemplateParts } from "./template.ts";
 
@@ -25,6 +25,7 @@ export interface MachineKind {
   readonly shape: MachineShape;
   readonly driver: VmmDriver;
   readonly isolation: Isolation;
+  readonly confinement: ConfinementLevel;
 }
 
 export const executionModeOf = (kind: MachineKind): ExecutionMode => kind.driver.executionMode;

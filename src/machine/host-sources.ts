@@ -6,6 +6,7 @@ import { ensureInitramfs, type Initramfs } from "../environment/initramfs.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
+import { confinementHere } from "../vmm/confinement.ts";
 import type { VmmDriver } from "../vmm/driver.ts";
 import { firecrackerDriver } from "../vmm/firecracker/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
@@ -29,6 +30,7 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
   const launcher = verifiedLauncher(env);
   // Neither the CPU nor the rate of its counter changes while the host is up.
   let cpu: HostCpu | undefined;
+  let toldReason: string | undefined;
   return {
     paths,
     onNotice,
@@ -40,7 +42,17 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     vmm: async (requireIsolation, machine) => {
       const choice = await selectVmm({ paths, env, machine, requireIsolation });
       cpu ??= hostCpu();
-      return { isolation: choice.isolation, driver: driverOf(choice, { launcher: await launcher(), cpu }) };
+      const launcherPath = await launcher();
+      const confinement = await confinementHere(launcherPath);
+      if (confinement.reason !== null && confinement.reason !== toldReason) {
+        toldReason = confinement.reason;
+        onNotice(`VMMs run without namespaces and a root of their own: ${confinement.reason}`);
+      }
+      return {
+        isolation: choice.isolation,
+        confinement: confinement.level,
+        driver: driverOf(choice, { launcher: launcherPath, cpu }),
+      };
     },
   };
 }

@@ -18,6 +18,8 @@ const VOLUME_BYTES = 64 * 1024 ** 3;
 /** Size of the seed's slot. A restored machine keeps the size its drives had in the template, so every seed has this one. */
 const SEED_SLOT_BYTES = 64 * 1024 ** 3;
 
+const EMPTY_SEED_MODE = 0o644;
+
 const RECORD_NAME = "machine.json";
 
 const machineRecord = z.object({
@@ -36,13 +38,17 @@ export function newMachineId(): string {
   return randomBytes(6).toString("hex");
 }
 
-/** Makes the directory with an empty, sparse volume in it. */
+/** What the VMM may write to besides its drives: the record and the log, which the server believes, lie outside. */
+const VMM_DIRECTORY_NAME = "vmm";
+
+/** Makes the directory with an empty, sparse volume in it, and one for the VMM. */
 export async function createMachineDirectory(
   paths: HostPaths,
   id: string,
-): Promise<{ directory: string; volumePath: string }> {
+): Promise<{ directory: string; vmmDirectory: string; volumePath: string }> {
   const directory = machineRuntimeDirectory(paths, id);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const vmmDirectory = join(directory, VMM_DIRECTORY_NAME);
+  await mkdir(vmmDirectory, { recursive: true, mode: 0o700 });
   const volumePath = join(directory, "volume.raw");
   const volume = await open(volumePath, "wx", 0o600);
   try {
@@ -50,14 +56,16 @@ export async function createMachineDirectory(
   } finally {
     await volume.close();
   }
-  return { directory, volumePath };
+  return { directory, vmmDirectory, volumePath };
 }
 
 /** Makes the seed drive of machines without a seed: empty, sparse, shared by all of them. */
 export async function ensureEmptySeed(paths: HostPaths): Promise<void> {
-  const seed = await open(emptySeedPath(makePrivateDirectory(paths.cache)), "a", 0o600);
+  const seed = await open(emptySeedPath(makePrivateDirectory(paths.cache)), "a", EMPTY_SEED_MODE);
   try {
     await seed.truncate(SEED_SLOT_BYTES);
+    // Machines of root run as users of their own; there is nothing in it to hide.
+    await seed.chmod(EMPTY_SEED_MODE);
   } finally {
     await seed.close();
   }

@@ -1,5 +1,5 @@
 /** What the server works with: a machine that runs, configured, and answers commands. */
-import type { ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
+import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
 import type { PullProgress } from "../contract/environment.ts";
 import type { PyroError } from "../contract/error.ts";
 import type { MachineShape } from "../vmm/driver.ts";
@@ -47,6 +47,7 @@ export interface OpenMachine {
   readonly shape: MachineShape;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
+  readonly confinement: ConfinementLevel;
   exec(request: ExecRequest): Exec;
   /** Ends the machine and removes every trace of it. Safe to call twice. */
   close(): Promise<void>;

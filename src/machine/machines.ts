@@ -25,7 +25,7 @@ export interface MachineSources {
   readonly vmm: (
     requireIsolation: "any" | "hardware",
     machine?: MachineName,
-  ) => Promise<Pick<MachineKind, "driver" | "isolation">>;
+  ) => Promise<Pick<MachineKind, "driver" | "isolation" | "confinement">>;
   /** Machines kept ready for the next call; 0: none. */
   readonly readyLimit: number;
   /** Told of what a person should know and no call fails for. */

@@ -25,6 +25,7 @@ export function openMachine(started: StartedMachine, kind: MachineKind, onClose:
     shape: kind.shape,
     executionMode: executionModeOf(kind),
     isolation: kind.isolation,
+    confinement: kind.confinement,
     lost,
     close,
     exec: (request: ExecRequest): Exec => {

@@ -134,7 +134,7 @@ async function prepareDirectory(
 ): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => Promise<void> }> {
   const { paths } = context;
   scope.defer(() => removeMachineDirectory(paths, id));
-  const { directory, volumePath } = await createMachineDirectory(paths, id);
+  const { directory, vmmDirectory, volumePath } = await createMachineDirectory(paths, id);
   const record = {
     version: 1 as const,
     id,
@@ -144,7 +144,7 @@ async function prepareDirectory(
   };
   await writeMachineRecord(directory, record);
   return {
-    plan: await machinePlan(kind, directory, { seedPath: emptySeedPath(paths.cache), volumePath }),
+    plan: await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath }),
     recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
   };
 }

@@ -1,5 +1,5 @@
 import { type ErrorCode, PyroError } from "../contract/error.ts";
-import type { ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
+import type { ConfinementLevel, ExecResult, ExecutionMode, Isolation, MachineReady } from "../contract/run.ts";
 import type { CommandIo } from "./command-io.ts";
 import type { CommandInput, RunInput } from "./inputs.ts";
 import type { CallOptions } from "./operation-types.ts";
@@ -28,6 +28,8 @@ export class Machine {
   readonly memoryMib: number;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
+  /** Whether the VMM has namespaces and a root of its own. */
+  readonly confinement: ConfinementLevel;
   readonly #link: MachineLink;
   #lost: PyroError | undefined;
   #closing: Promise<void> | undefined;
@@ -40,6 +42,7 @@ export class Machine {
     this.memoryMib = ready.mem_mib;
     this.executionMode = ready.execution_mode;
     this.isolation = ready.isolation;
+    this.confinement = ready.confinement;
     this.#link = link;
     link.held.catch((failure: unknown) => (this.#lost = PyroError.from(failure)));
   }

@@ -72,6 +72,7 @@ function resultOf(
     duration_ms: outcome.durationMs,
     execution_mode: machine.executionMode,
     isolation: machine.isolation,
+    confinement: machine.confinement,
   };
 }
 

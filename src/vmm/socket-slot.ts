@@ -45,7 +45,8 @@ export class SocketSlot {
     const server = createServer({ pauseOnConnect: true });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, () => {
+      // The VMM may be another user than this process; the directory lets nobody else in.
+      server.listen({ path, writableAll: true, readableAll: true }, () => {
         server.off("error", reject);
         resolve();
       });

@@ -1,24 +1,37 @@
-/** One VMM process: started by pyro-launch, in its machine's directory, with a log of its own. */
+/**
+ * One VMM process: confined by pyro-launch, which stays beside it as its monitor, bounds its log, and ends with it.
+ */
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { withDeadline } from "../host/deadline.ts";
 import { startFailure, startProgram } from "../host/process.ts";
-import { identifyProcess, type ProcessIdentity } from "../host/process-identity.ts";
+import { identifyProcess, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
 import { Scope } from "../host/scope.ts";
+import { PyroError } from "../contract/error.ts";
+import { confinementHere, jailArguments, machineUser } from "./confinement.ts";
+import { giveTo, letMachinesRead } from "./shared-files.ts";
 import { vmmEnded } from "./vmm-exit.ts";
 
 /** Bytes of a VMM's own messages that are shown in an error. */
 const LOG_TAIL_BYTES = 4096;
 
-/** The log of a VMM in its machine's directory: what it writes to its standard streams. */
-export const VMM_LOG = "vmm.log";
+/** The log of the VMM that runs in `directory`: what it writes to its standard streams. */
+export const logOf = (directory: string): string => `${directory}.log`;
 
 /** Number under which a VMM inherits the first of its descriptors: the first after its stdio. */
 export const FIRST_DESCRIPTOR = 3;
 
+/** Most bytes of a VMM's log; it always has the last half of them. */
+const LOG_BYTES = 256 * 1024;
+/** Between the wish and the VMM's end lie milliseconds; a monitor that hangs takes it along when it is killed itself. */
+const END_DEADLINE_MS = 5000;
+
 export interface VmmProcess {
+  /** Of the monitor: it is there as long as the VMM is, and the VMM no longer than it. */
   readonly identity: ProcessIdentity;
-  /** Settles when the process was reaped. Never rejects. */
+  /** Settles with the VMM's own end when that was reaped. Never rejects. */
   readonly ended: Promise<{ code: number | null; signal: string | null; vmmLog: string }>;
+  /** Ends the VMM at once and waits until it is gone; false when it was gone already. Safe to call twice. */
+  end(): Promise<boolean>;
 }
 
 /** What a VMM may use up. Guest memory counts. */
@@ -35,7 +48,10 @@ export interface VmmLimits {
 export interface VmmCommand {
   /** Absolute path of pyro-launch. */
   readonly launcher: string;
-  /** The VMM's working directory, which it may write to. */
+  /**
+   * The VMM's working directory, which it may write to: nothing that the server believes lies there. It is named after
+   * the machine by the directory above; its log lies beside it, as `${directory}.log`.
+   */
   readonly directory: string;
   /** Absolute path of the VMM. */
   readonly program: string;
@@ -49,19 +65,26 @@ export interface VmmCommand {
   readonly limits: VmmLimits;
   /** Open descriptors that the VMM inherits as FIRST_DESCRIPTOR and the following. */
   readonly descriptors: readonly number[];
+  /**
+   * For a program that enters its root by itself and then becomes `machineUser(directory)`, as Firecracker's jailer does:
+   * the directory that the root is built on. It keeps root's rights until then. Only for root where confinement is full.
+   */
+  readonly rootBelow?: string;
 }
 
 /**
- * Starts a VMM.
+ * Starts a VMM, as confined as this host allows (`confinementHere`).
  * @throws PyroError dependency_missing, permission_denied when the launcher cannot be started, vmm_failed when the VMM
  * ended before it could be named
  */
 export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   await using scope = new Scope();
-  // A file, never a pipe of ours: the VMM outlives the server. The launcher's own complaints go there too.
-  const logPath = join(command.directory, VMM_LOG);
+  const args = await launcherArguments(command);
+  // Complaints that come before the monitor has opened the log by itself.
+  const logPath = logOf(command.directory);
   const log = await open(logPath, "a", 0o600);
-  const child = startProgram(command.launcher, launcherArguments(command), {
+  const child = startProgram(command.launcher, args, {
+    // Files, never pipes of ours: the VMM outlives the server.
     stdio: ["ignore", log.fd, log.fd, ...command.descriptors],
     env: {},
   });
@@ -78,15 +101,52 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   // `ended` throws when the launcher could not be started at all.
   if (identity === undefined) throw vmmEnded({ ...(await ended), consoleTail: "" });
   scope.keep();
-  return { identity, ended };
+  return { identity, ended, end: async () => await end(identity, ended) };
 }
 
-function launcherArguments({ program, directory, args, descriptors }: VmmCommand): string[] {
+async function end(identity: ProcessIdentity, ended: Promise<unknown>): Promise<boolean> {
+  const ran = signalProcess(identity, "SIGTERM");
+  const late = (): PyroError => new PyroError("deadline_exceeded", "the VMM's monitor does not end it");
+  await withDeadline(ended, END_DEADLINE_MS, late).catch(() => signalProcess(identity, "SIGKILL"));
+  await ended;
+  return ran;
+}
+
+async function launcherArguments(command: VmmCommand): Promise<string[]> {
+  const { launcher, directory, program, args, limits, rootBelow, readOnlyPaths, writablePaths, descriptors } = command;
+  const { level, reason } = await confinementHere(launcher);
+  const isFull = level === "full";
+  if (rootBelow !== undefined && (!isFull || process.getuid?.() !== 0)) {
+    throw new PyroError("host_unsupported", `a root for another program cannot be built here: ${reason ?? "not root"}`);
+  }
+  const user = isFull ? machineUser(directory) : undefined;
+  if (user !== undefined) {
+    await letMachinesRead(readOnlyPaths);
+    await giveTo(user, [directory, ...writablePaths]);
+  }
   return [
-    ...["--new-session", "--no-new-privileges", "--rlimit", "core=0", "--chdir", directory],
+    ...["--umask", "077", "--new-session", "--log", logOf(directory), "--log-bytes", String(LOG_BYTES)],
     ...descriptors.flatMap((_, index) => ["--keep-fd", String(FIRST_DESCRIPTOR + index)]),
-    ...["--", program, ...args],
+    ...(isFull ? jailArguments({ ...command, below: rootBelow }) : []),
+    ...(rootBelow === undefined ? ["--chdir", directory, "--drop-capabilities"] : []),
+    ...limitArguments(limits, isFull),
+    ...["--no-new-privileges", "--", program, ...args],
   ];
+}
+
+/** Outside a namespace of its own, a limit of processes would count all that the user runs. */
+function limitArguments(limits: VmmLimits, hasOwnUser: boolean): string[] {
+  const { addressSpaceBytes, fileBytes, openFiles, processes } = limits;
+  const values = {
+    core: 0,
+    // Neither locks memory.
+    memlock: 0,
+    as: addressSpaceBytes,
+    fsize: fileBytes,
+    nofile: openFiles,
+    ...(hasOwnUser ? { nproc: processes } : {}),
+  };
+  return Object.entries(values).flatMap(([name, value]) => ["--rlimit", `${name}=${value}`]);
 }
 
 /** The last lines only: a guest may make its VMM complain without end. */

@@ -49,7 +49,7 @@ class Host {
         if (signal.aborted) throw new PyroError("cancelled", "the installation was cancelled");
         return await Promise.resolve(ENVIRONMENT);
       },
-      vmm: async () => await Promise.resolve({ driver: host.driver, isolation: "emulated" }),
+      vmm: async () => await Promise.resolve({ driver: host.driver, isolation: "emulated", confinement: "full" }),
     });
     return host;
   }

@@ -93,6 +93,7 @@ class FakeMachine implements OpenMachine {
   readonly shape: { vcpuCount: number; memoryMib: number };
   readonly executionMode = "guest_serial";
   readonly isolation = "emulated";
+  readonly confinement = "full";
   readonly lost: Promise<PyroError>;
   readonly #onClose: (id: string) => void;
   readonly #ended = new AbortController();

@@ -11,13 +11,14 @@ use crate::failure::{Doing, Failure};
 /// First descriptor that is not a standard stream.
 const FIRST: RawFd = 3;
 
-/// Leaves open what was asked for, the lock, and the launcher's own way to complain.
+/// Leaves open what was asked for, the lock, the log, and the launcher's own way to complain.
 pub(super) fn close_others(launch: &mut Launch) -> Result<(), Failure> {
     for number in &launch.options.kept_descriptors {
         keep(*number).doing(|| format!("keep descriptor {number}"))?;
     }
     let mut kept = launch.options.kept_descriptors.clone();
     kept.extend(launch.lock.as_ref().map(AsRawFd::as_raw_fd));
+    kept.extend(launch.log.as_ref().map(AsRawFd::as_raw_fd));
     kept.push(launch.complaints);
     kept.sort_unstable();
     let mut first = FIRST;
@@ -41,7 +42,7 @@ fn close(first: RawFd, last: RawFd) -> Result<(), Failure> {
     if first > last {
         return Ok(());
     }
-    // SAFETY: the descriptors that this process owns objects for, the lock and the complaints, are never in the range.
+    // SAFETY: the descriptors that this process owns objects for, the lock, the log and the complaints, are never in the range.
     let status = unsafe { libc::close_range(first.cast_unsigned(), last.cast_unsigned(), 0) };
     let result = if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     result.doing(|| "close descriptors".into())

@@ -41,6 +41,7 @@ export const run: CliCommand = async (invocation) => {
         ...(result.timed_out ? ["timed_out=yes"] : []),
         ...(result.out_of_memory ? ["out_of_memory=yes"] : []),
         `isolation=${result.isolation}`,
+        ...(result.confinement === "full" ? [] : [`confinement=${result.confinement}`]),
       ];
       output.note(`${guest.midLine() ? "\n" : ""}[run] ${facts.join(" ")}`);
     }

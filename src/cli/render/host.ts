@@ -20,6 +20,7 @@ export function doctorReport(report: DoctorReport): string {
     lines.push(
       `Machine: ${machine.vmm} ${machine.vmm_version} accelerator=${machine.accelerator} execution_mode=${machine.execution_mode} (${machine.reason})`,
       `Isolation: ${machine.isolation}${machine.isolation === "emulated" ? " (no security boundary: do not run hostile code)" : ""}`,
+      `Confinement: ${machine.confinement}${machine.confinement_reason === null ? "" : ` (${machine.confinement_reason})`}`,
     );
   }
   lines.push(firecrackerLine(report));

@@ -81,5 +81,6 @@ function readyEvent(machine: OpenMachine): MachineReady {
     mem_mib: machine.shape.memoryMib,
     execution_mode: machine.executionMode,
     isolation: machine.isolation,
+    confinement: machine.confinement,
   };
 }

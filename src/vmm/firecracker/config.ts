@@ -1,11 +1,16 @@
 /** What Firecracker is told of a machine, as calls of its API in their order. Pure. */
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { type Drive, type DriveSlot, DRIVE_SLOTS, type MachinePlan, type TemplateFiles } from "../driver.ts";
 import type { ApiCall } from "./api.ts";
 
 /** Sockets in the machine's directory, which is Firecracker's working directory: a template's device state names them. */
 export const API_SOCKET = "api.sock";
 export const VSOCK_SOCKET = "vsock.sock";
+
+/** Device state as it is saved, in the machine's directory. */
+export const SAVED_STATE = "saved-state";
+/** Ends the name of a memory file as Firecracker writes it: every page of it. */
+export const DENSE_SUFFIX = ".dense";
 
 /** The guest's address. Every machine has it: what tells machines apart is the socket on the host. */
 const GUEST_CID = 3;
@@ -97,7 +102,7 @@ export function lookAgainCall(slot: DriveSlot): ApiCall {
   return { method: "PATCH", path: `/drives/${slot}`, body: { drive_id: slot, path_on_host: driveLink(slot) } };
 }
 
-/** Firecracker's command line. The identifier shows in its log. */
+/** Firecracker's command line. The identifier, which shows in its log, is the machine's: the directory's own parent has it. */
 export function firecrackerArguments(directory: string): string[] {
-  return ["--api-sock", API_SOCKET, "--id", basename(directory), "--level", "Warn"];
+  return ["--api-sock", API_SOCKET, "--id", basename(dirname(directory)), "--level", "Warn"];
 }

@@ -1,5 +1,4 @@
 /** Firecracker behind the driver interface. */
-import { dirname } from "node:path";
 import type { VmmDriver } from "../driver.ts";
 import { FirecrackerMachine, type FirecrackerProgram } from "./machine.ts";
 
@@ -20,8 +19,7 @@ export function firecrackerDriver(options: FirecrackerDriverOptions): VmmDriver 
     kernelFormat: "elf",
     // A version reads the snapshots of the same version; that it may read others' is not relied upon.
     templateIdentity: ["firecracker", version, cpuIdentity].join(" "),
-    boot: async (plan, { memoryPath }) =>
-      await FirecrackerMachine.boot(options, plan, memoryPath === undefined ? undefined : dirname(memoryPath)),
+    boot: async (plan, { memoryPath }) => await FirecrackerMachine.boot(options, plan, memoryPath),
     restore: async (plan, template, signal) => await FirecrackerMachine.restore(options, plan, { template, signal }),
   };
 }

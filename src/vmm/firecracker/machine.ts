@@ -1,22 +1,25 @@
-import { rm, symlink, truncate } from "node:fs/promises";
+import { copyFile, open, rm, symlink, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
 import { syncFile } from "../../host/files.ts";
-import { type ProcessIdentity, signalProcess } from "../../host/process-identity.ts";
+import type { ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import type { Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
-import { startVmm, VMM_LOG, type VmmLimits } from "../vmm-process.ts";
+import { takeBack } from "../shared-files.ts";
+import { logOf, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { type ApiCall, type FirecrackerApi, openApi } from "./api.ts";
 import {
   API_SOCKET,
   bootCalls,
+  DENSE_SUFFIX,
   driveLink,
   firecrackerArguments,
   loadCall,
   lookAgainCall,
   pauseCall,
+  SAVED_STATE,
   saveCall,
   VSOCK_SOCKET,
 } from "./config.ts";
@@ -51,28 +54,33 @@ interface Files {
 export class FirecrackerMachine implements RunningMachine {
   readonly process: ProcessIdentity;
   readonly exited: Promise<VmmExit>;
+  readonly #vmm: VmmProcess;
   readonly #plan: MachinePlan;
   #api: FirecrackerApi | undefined;
 
-  private constructor(identity: ProcessIdentity, exited: Promise<VmmExit>, plan: MachinePlan) {
-    this.process = identity;
+  private constructor(vmm: VmmProcess, exited: Promise<VmmExit>, plan: MachinePlan) {
+    this.#vmm = vmm;
+    this.process = vmm.identity;
     this.exited = exited;
     this.#plan = plan;
   }
 
   /**
    * Boots a machine; on failure nothing of it runs.
-   * @param saveDirectory where it will be saved, if it will
+   * @param memoryPath where its memory will be saved, if it will
    * @throws PyroError dependency_missing, permission_denied, vmm_failed
    */
   static async boot(
     program: FirecrackerProgram,
     plan: MachinePlan,
-    saveDirectory: string | undefined,
+    memoryPath: string | undefined,
   ): Promise<FirecrackerMachine> {
+    const dense = memoryPath === undefined ? [] : [memoryPath + DENSE_SUFFIX];
+    // What a jail shows must be there.
+    for (const path of dense) await (await open(path, "wx", 0o600)).close();
     const machine = await FirecrackerMachine.#start(program, plan, {
       readOnlyPaths: [plan.kernelPath, plan.initramfsPath],
-      writablePaths: saveDirectory === undefined ? [] : [saveDirectory],
+      writablePaths: dense,
     });
     return await machine.#orEnd(async () => {
       for (const call of bootCalls(plan)) await machine.#call(call);
@@ -104,27 +112,27 @@ export class FirecrackerMachine implements RunningMachine {
   static async #start(program: FirecrackerProgram, plan: MachinePlan, files: Files): Promise<FirecrackerMachine> {
     const { directory } = plan;
     await Promise.all(plan.drives.map(({ slot, path }) => symlink(path, join(directory, driveLink(slot)))));
-    const { identity, ended } = await startVmm({
+    const vmm = await startVmm({
       launcher: program.launcher,
       directory,
       program: program.binary,
       args: firecrackerArguments(directory),
-      readOnlyPaths: [...files.readOnlyPaths, ...drivePaths(plan, true)],
+      readOnlyPaths: [program.binary, ...files.readOnlyPaths, ...drivePaths(plan, true)],
       writablePaths: [...files.writablePaths, ...drivePaths(plan, false)],
       devices: ["/dev/kvm"],
       limits: limitsFor(plan),
       descriptors: [],
     });
-    const exited = ended.then(({ code, signal }): VmmExit => ({ code, signal, ...readLog(join(directory, VMM_LOG)) }));
-    return new FirecrackerMachine(identity, exited, plan);
+    const exited = vmm.ended.then(({ code, signal }): VmmExit => ({ code, signal, ...readLog(logOf(directory)) }));
+    return new FirecrackerMachine(vmm, exited, plan);
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
-    return await this.#orExit(dialGuest(this.#vsock, CHANNEL_PORTS[channel], deadlineMs));
+    return await this.#orExit(dialGuest(this.#vsockPath, CHANNEL_PORTS[channel], deadlineMs));
   }
 
   consoleTail(): string {
-    return readLog(join(this.#plan.directory, VMM_LOG)).consoleTail;
+    return readLog(logOf(this.#plan.directory)).consoleTail;
   }
 
   async growVolume(sizeBytes: number): Promise<void> {
@@ -135,27 +143,29 @@ export class FirecrackerMachine implements RunningMachine {
   }
 
   async save(files: TemplateFiles): Promise<void> {
-    const written = { ...files, memoryPath: `${files.memoryPath}.dense` };
+    const dense = files.memoryPath + DENSE_SUFFIX;
     await using scope = new Scope();
-    scope.defer(() => rm(written.memoryPath, { force: true }));
+    scope.defer(() => rm(dense, { force: true }));
     await this.#orEnd(async () => {
-      const held = await this.#orExit(holdPorts(this.#vsock, HOLD_DEADLINE_MS));
+      const held = await this.#orExit(holdPorts(this.#vsockPath, HOLD_DEADLINE_MS));
       scope.defer(() => void held.destroy());
       await this.#call(pauseCall());
-      await this.#call(saveCall(written), SAVE_DEADLINE_MS);
+      await this.#call(saveCall({ memoryPath: dense, statePath: SAVED_STATE }), SAVE_DEADLINE_MS);
     });
     await this.kill();
-    await copySparse(written.memoryPath, files.memoryPath);
+    await takeBack(dense);
+    await copySparse(dense, files.memoryPath);
+    await copyFile(join(this.#plan.directory, SAVED_STATE), files.statePath);
     await syncFile(files.statePath);
   }
 
   async kill(): Promise<void> {
     this.#api?.close();
-    signalProcess(this.process, "SIGKILL");
+    await this.#vmm.end();
     await this.exited;
   }
 
-  get #vsock(): string {
+  get #vsockPath(): string {
     return join(this.#plan.directory, VSOCK_SOCKET);
   }
 
@@ -183,11 +193,12 @@ export class FirecrackerMachine implements RunningMachine {
 
   /** Ends Firecracker after `failure`, and gives the better reason: that it had ended by itself, or what it said last. */
   async #endAfter(failure: unknown): Promise<PyroError> {
-    const stillRan = signalProcess(this.process, "SIGKILL");
+    const stillRan = await this.#vmm.end();
     const exit = await this.exited;
     this.#api?.close();
-    // A process that was ending when our signal came keeps the status of its own end.
-    if (!stillRan || exit.signal !== "SIGKILL") return vmmEnded(exit);
+    // A process that was ending when our signal came keeps the status of its own end; one that was being started may not
+    // have come to its monitor yet.
+    if (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM")) return vmmEnded(exit);
     const { code, message, remedy, evidence, cause } = PyroError.from(failure);
     return new PyroError(code, message, {
       ...(remedy === undefined ? {} : { remedy }),

@@ -9,7 +9,12 @@ export type GuestMemory =
   /** A cold boot that will be saved: the file is the memory. */
   | { readonly kind: "shared-file"; readonly path: string }
   /** A restore: a private, copy-on-write mapping of a template's memory. */
-  | { readonly kind: "private-file"; readonly path: string };
+  | {
+      readonly kind: "private-file";
+      readonly path: string;
+      /** Whether QEMU opens the file for reading only (`rom=off` came with 8.2); before it opens it for writing too. */
+      readonly readOnly: boolean;
+    };
 
 export interface QemuArguments {
   readonly plan: MachinePlan;
@@ -61,15 +66,21 @@ function machine(options: QemuArguments): string[] {
   const { memory, accelerator, plan } = options;
   const accel = accelerator === "kvm" ? "kvm" : `tcg,thread=${plan.shape.vcpuCount > 1 ? "multi" : "single"}`;
   // The memory backend is named in every case, so that a saved machine and its restore have the same RAM block.
+  const size = `id=ram,size=${plan.shape.memoryMib}M`;
   const backend =
     memory.kind === "anonymous"
-      ? `memory-backend-ram,id=ram,size=${plan.shape.memoryMib}M`
-      : `memory-backend-file,id=ram,size=${plan.shape.memoryMib}M,mem-path=${escapeValue(memory.path)},share=${memory.kind === "shared-file" ? "on" : "off"}`;
+      ? `memory-backend-ram,${size}`
+      : `memory-backend-file,${size},mem-path=${escapeValue(memory.path)},${memory.kind === "shared-file" ? "share=on" : privateMapping(memory.readOnly)}`;
   return [
     ...["-M", "microvm,x-option-roms=off,isa-serial=on,acpi=on,memory-backend=ram"],
     ...["-accel", accel, "-cpu", cpuModel(accelerator)],
     ...["-object", backend],
   ];
+}
+
+/** QEMU's documents, "memory-backend-file": with readonly=on and rom=off the guest's writes go to its private copy. */
+function privateMapping(readOnly: boolean): string {
+  return readOnly ? "share=off,readonly=on,rom=off" : "share=off";
 }
 
 /** Kernel parameters; the reasons are in docs/decisions/0004-qemu-machine.md. */

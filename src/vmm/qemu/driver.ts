@@ -1,9 +1,24 @@
 /** QEMU behind the driver interface. */
+import { close } from "node:fs";
 import { open } from "node:fs/promises";
-import { PyroError } from "../../contract/error.ts";
-import type { MachinePlan, VmmDriver } from "../driver.ts";
+import { promisify } from "node:util";
+import { Scope } from "../../host/scope.ts";
+import { confinementHere } from "../confinement.ts";
+import type { MachinePlan, RunningMachine, TemplateFiles, VmmDriver } from "../driver.ts";
+import { sealFiles } from "../sealed-files.ts";
+import { FIRST_DESCRIPTOR } from "../vmm-process.ts";
 import { qemuArguments } from "./arguments.ts";
 import { QemuMachine } from "./machine.ts";
+import { isAtLeast } from "../program.ts";
+
+const closeDescriptor = promisify(close);
+
+/** The first whose memory-backend-file has `rom`, and so opens a file for reading only and maps it for writing. */
+const READS_MEMORY_ONLY_SINCE = "8.2";
+
+/** Descriptors that a restored QEMU inherits. */
+const STATE_DESCRIPTOR = FIRST_DESCRIPTOR;
+const MEMORY_DESCRIPTOR = FIRST_DESCRIPTOR + 1;
 
 export interface QemuDriverOptions {
   /** Absolute path of qemu-system-x86_64. */
@@ -27,21 +42,13 @@ export function qemuDriver(options: QemuDriverOptions): VmmDriver {
     executionMode: "guest_serial",
     kernelFormat: "bzimage",
     templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz].join(" "),
-    boot: async (plan, { memoryPath }) => {
-      const memory =
-        memoryPath === undefined
-          ? ({ kind: "anonymous" } as const)
-          : ({ kind: "shared-file", path: memoryPath } as const);
-      return await QemuMachine.start(options, plan, qemuArguments({ plan, accelerator, tscKhz, memory }));
-    },
+    boot: async (plan, { memoryPath }) => await boot(options, plan, memoryPath),
     restore: async (plan, template, signal) => {
-      const memory = { kind: "private-file", path: template.memoryPath } as const;
-      const args = qemuArguments({ plan, accelerator, tscKhz, memory, incoming: true });
-      const machine = await startWithState(options, plan, args, template.statePath);
+      const machine = await startFrom(options, plan, template);
       const onAbort = (): void => void machine.kill();
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        await machine.load();
+        await machine.load(STATE_DESCRIPTOR);
         return machine;
       } finally {
         signal?.removeEventListener("abort", onAbort);
@@ -50,19 +57,52 @@ export function qemuDriver(options: QemuDriverOptions): VmmDriver {
   };
 }
 
-async function startWithState(
+async function boot(
   options: QemuDriverOptions,
   plan: MachinePlan,
-  args: readonly string[],
-  statePath: string,
-): Promise<QemuMachine> {
-  const state = await open(statePath, "r").catch((cause: unknown) => {
-    throw new PyroError("artifact_corrupt", "the template's device state cannot be read", { cause });
-  });
-  try {
-    return await QemuMachine.start(options, plan, args, state.fd);
-  } finally {
-    // The launcher has its own copy from the moment of the spawn.
-    await state.close();
+  memoryPath: string | undefined,
+): Promise<RunningMachine> {
+  const { accelerator, tscKhz } = options;
+  const start = { ...options, readOnlyPaths: [], descriptors: [] };
+  if (memoryPath === undefined) {
+    const args = qemuArguments({ plan, accelerator, tscKhz, memory: { kind: "anonymous" } });
+    return await QemuMachine.start({ ...start, writablePaths: [] }, plan, args);
   }
+  // What a jail shows must be there; QEMU gives the file its size.
+  await (await open(memoryPath, "wx", 0o600)).close();
+  const memory = { kind: "shared-file", path: memoryPath } as const;
+  const args = qemuArguments({ plan, accelerator, tscKhz, memory });
+  return await QemuMachine.start({ ...start, writablePaths: [memoryPath] }, plan, args);
+}
+
+/** Starts QEMU with a template's memory, in a way that it can never alter the template. */
+async function startFrom(
+  options: QemuDriverOptions,
+  plan: MachinePlan,
+  { memoryPath, statePath }: TemplateFiles,
+): Promise<QemuMachine> {
+  await using scope = new Scope();
+  const { accelerator, tscKhz, launcher, version } = options;
+  const isFull = (await confinementHere(launcher)).level === "full";
+  // A read-only mount keeps the file as it is, if there is one and QEMU is content with it.
+  const byPath = isFull && isAtLeast(version, READS_MEMORY_ONLY_SINCE);
+  const files = byPath ? [statePath] : [statePath, memoryPath];
+  const sealed = await sealFiles(launcher, files);
+  scope.defer(() => sealed.release());
+  const descriptors = await Promise.all(
+    files.map(async (_, index) => {
+      const descriptor = await sealed.open(index);
+      // The launcher has its own copy from the moment of the spawn.
+      scope.defer(async () => await closeDescriptor(descriptor));
+      return descriptor;
+    }),
+  );
+  const path = byPath ? memoryPath : `${isFull ? "/dev/fd" : "/proc/self/fd"}/${MEMORY_DESCRIPTOR}`;
+  const memory = { kind: "private-file", path, readOnly: byPath } as const;
+  const start = { ...options, readOnlyPaths: byPath ? [memoryPath] : [], writablePaths: [], descriptors };
+  const args = qemuArguments({ plan, accelerator, tscKhz, memory, incoming: true });
+  const machine = await QemuMachine.start(start, plan, args);
+  const running = await sealFiles(launcher, files);
+  void machine.exited.then(() => running.release());
+  return machine;
 }

@@ -3,14 +3,24 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
-import { type ProcessIdentity, signalProcess } from "../../host/process-identity.ts";
+import { type ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import { Tail } from "../../host/tail.ts";
-import type { Channel, DriveSlot, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
+import type {
+  Accelerator,
+  Channel,
+  DriveSlot,
+  MachinePlan,
+  RunningMachine,
+  TemplateFiles,
+  VmmExit,
+} from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
-import { FIRST_DESCRIPTOR, startVmm, type VmmLimits } from "../vmm-process.ts";
+import { takeBack } from "../shared-files.ts";
+import { startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { SOCKET_NAMES, type SocketName } from "./arguments.ts";
+import { qemuFiles } from "./files.ts";
 import { loadState, QMP_DEADLINE_MS, saveState } from "./migration.ts";
 import { QmpClient } from "./qmp.ts";
 
@@ -19,7 +29,28 @@ const CONSOLE_TAIL_BYTES = 64 * 1024;
 /** QEMU connects at its start, which takes 0.05 s idle; the rest is for a loaded host. */
 const CONNECT_DEADLINE_MS = 20_000;
 
-const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+/** QEMU's address space besides guest memory: 1 GiB for TCG's translated code, libraries, and 64 threads' arenas. */
+const OVERHEAD_BYTES = 6 * 1024 * MIB;
+/** A vCPU's own: its stack, and its part of the allocator's arenas. */
+const VCPU_BYTES = 128 * MIB;
+/** The largest file that a machine writes is its volume's. */
+const VOLUME_SLOT_BYTES = 64 * 1024 * MIB;
+/** It has some 40: sockets, images, eventfds. */
+const OPEN_FILES = 256;
+/** Its block layer has up to 64 workers (util/thread-pool.c); the rest are its own few. */
+const THREADS = 80;
+
+export interface QemuStart {
+  readonly binary: string;
+  readonly launcher: string;
+  readonly accelerator: Accelerator;
+  /** What it reads and writes besides its own files and the plan's. */
+  readonly readOnlyPaths: readonly string[];
+  readonly writablePaths: readonly string[];
+  /** Inherited as FIRST_DESCRIPTOR and the following. */
+  readonly descriptors: readonly number[];
+}
 
 type Slots = Readonly<Record<SocketName, SocketSlot>>;
 
@@ -29,17 +60,19 @@ export class QemuMachine implements RunningMachine {
   readonly exited: Promise<VmmExit>;
   /** Settles when the process has ended and its sockets are closed. */
   readonly #gone: Promise<unknown>;
+  readonly #vmm: VmmProcess;
   readonly #directory: string;
   readonly #slots: Slots;
   readonly #console: Tail;
   #qmp: QmpClient | undefined;
 
   private constructor(
-    identity: ProcessIdentity,
+    vmm: VmmProcess,
     exited: Promise<VmmExit>,
     parts: { directory: string; slots: Slots; console: Tail },
   ) {
-    this.process = identity;
+    this.#vmm = vmm;
+    this.process = vmm.identity;
     this.exited = exited;
     this.#directory = parts.directory;
     this.#slots = parts.slots;
@@ -50,36 +83,34 @@ export class QemuMachine implements RunningMachine {
 
   /**
    * Listens on the machine's sockets, then starts QEMU in the machine's directory.
-   * @param stateDescriptor inherited by QEMU as FIRST_DESCRIPTOR
    * @throws PyroError dependency_missing, permission_denied, vmm_failed when it cannot be started
    */
-  static async start(
-    options: { binary: string; launcher: string },
-    plan: MachinePlan,
-    args: readonly string[],
-    stateDescriptor?: number,
-  ): Promise<QemuMachine> {
+  static async start(options: QemuStart, plan: MachinePlan, args: readonly string[]): Promise<QemuMachine> {
     await using scope = new Scope();
-    const { binary, launcher } = options;
+    const { binary, launcher, accelerator } = options;
     const { directory } = plan;
     const console = new Tail(CONSOLE_TAIL_BYTES);
     const slots = await listenAll(directory, scope, (socket) => {
       socket.on("data", (chunk: Buffer) => console.push(chunk)).resume();
     });
-    const { identity, ended } = await startVmm({
+    const vmm = await startVmm({
       launcher,
       directory,
       program: binary,
       args,
-      readOnlyPaths: [plan.kernelPath, plan.initramfsPath, ...drivePaths(plan, true)],
-      writablePaths: drivePaths(plan, false),
-      devices: [],
+      readOnlyPaths: [
+        ...qemuFiles(binary),
+        ...[plan.kernelPath, plan.initramfsPath, ...drivePaths(plan, true)],
+        ...options.readOnlyPaths,
+      ],
+      writablePaths: [...drivePaths(plan, false), ...options.writablePaths],
+      devices: accelerator === "kvm" ? ["/dev/kvm"] : [],
       limits: limitsFor(plan),
-      descriptors: stateDescriptor === undefined ? [] : [stateDescriptor],
+      descriptors: options.descriptors,
     });
     scope.keep();
-    const exited = ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
-    return new QemuMachine(identity, exited, { directory, slots, console });
+    const exited = vmm.ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
+    return new QemuMachine(vmm, exited, { directory, slots, console });
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
@@ -91,12 +122,12 @@ export class QemuMachine implements RunningMachine {
   }
 
   /**
-   * Loads the device state from the inherited descriptor and lets the vCPUs run. On failure QEMU is gone.
+   * Loads the device state from an inherited descriptor and lets the vCPUs run. On failure QEMU is gone.
    * @throws PyroError vmm_failed
    */
-  async load(): Promise<void> {
+  async load(descriptor: number): Promise<void> {
     try {
-      await loadState(await this.#control(), FIRST_DESCRIPTOR);
+      await loadState(await this.#control(), descriptor);
     } catch (failure) {
       throw await this.#endAfter(failure);
     }
@@ -114,11 +145,12 @@ export class QemuMachine implements RunningMachine {
       throw await this.#endAfter(failure);
     }
     await this.kill();
+    await takeBack(files.memoryPath);
     await flushFile(files.memoryPath);
   }
 
   async kill(): Promise<void> {
-    signalProcess(this.process, "SIGKILL");
+    await this.#vmm.end();
     await this.#gone;
   }
 
@@ -140,11 +172,12 @@ export class QemuMachine implements RunningMachine {
 
   /** Ends QEMU after `failure`, and gives the better reason: that it had ended by itself, or what it said last. */
   async #endAfter(failure: unknown): Promise<PyroError> {
-    const stillRan = signalProcess(this.process, "SIGKILL");
+    const stillRan = await this.#vmm.end();
     const exit = await this.exited;
     await this.#gone;
-    // A process that was ending when our signal came keeps the status of its own end.
-    if (!stillRan || exit.signal !== "SIGKILL") return vmmEnded(exit);
+    // A process that was ending when our signal came keeps the status of its own end; one that was being started may not
+    // have come to its monitor yet.
+    if (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM")) return vmmEnded(exit);
     const { code, message, remedy, evidence, cause } = PyroError.from(failure);
     return new PyroError(code, message, {
       ...(remedy === undefined ? {} : { remedy }),
@@ -159,11 +192,12 @@ function drivePaths(plan: MachinePlan, readOnly: boolean): string[] {
 }
 
 function limitsFor({ shape }: MachinePlan): VmmLimits {
+  const memoryBytes = shape.memoryMib * MIB;
   return {
-    addressSpaceBytes: shape.memoryMib * 1024 ** 2 + 8 * GIB,
-    fileBytes: 64 * GIB,
-    openFiles: 256,
-    processes: 128,
+    addressSpaceBytes: memoryBytes + OVERHEAD_BYTES + shape.vcpuCount * VCPU_BYTES,
+    fileBytes: Math.max(VOLUME_SLOT_BYTES, memoryBytes),
+    openFiles: OPEN_FILES,
+    processes: THREADS + shape.vcpuCount,
   };
 }
 

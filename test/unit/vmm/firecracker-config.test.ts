@@ -19,7 +19,7 @@ const PLAN: MachinePlan = {
     { slot: "rootfs", path: "/elsewhere/rootfs.squashfs", readOnly: true },
     { slot: "seed", path: "/elsewhere/seed.raw", readOnly: true },
   ],
-  directory: "/run/user/1/pyro/m/0123456789ab",
+  directory: "/run/user/1/pyro/m/0123456789ab/vmm",
 };
 const TEMPLATE = { memoryPath: "/cache/t/memory", statePath: "/cache/t/state" };
 

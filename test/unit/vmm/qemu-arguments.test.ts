@@ -18,7 +18,7 @@ const PLAN: MachinePlan = {
 const MEMORIES: readonly GuestMemory[] = [
   { kind: "anonymous" },
   { kind: "shared-file", path: "/t/memory" },
-  { kind: "private-file", path: "/t/memory" },
+  { kind: "private-file", readOnly: false, path: "/t/memory" },
 ];
 
 const args = (memory: GuestMemory, accelerator: "kvm" | "tcg" = "tcg", plan = PLAN, incoming = false): string[] =>
@@ -65,7 +65,7 @@ test("qemu arguments: the sandbox is always on, and there is no network card and
 
 test("qemu arguments: a restore is its save but for how memory is mapped and where the state comes from", () => {
   const save = args({ kind: "shared-file", path: "/t/memory" });
-  const restore = args({ kind: "private-file", path: "/t/memory" }, "tcg", PLAN, true);
+  const restore = args({ kind: "private-file", readOnly: false, path: "/t/memory" }, "tcg", PLAN, true);
   assert.deepEqual(restore.slice(-2), ["-incoming", "defer"]);
   const different = restore.slice(0, -2).flatMap((word, index) => (word === save[index] ? [] : [[save[index], word]]));
   assert.deepEqual(different, [

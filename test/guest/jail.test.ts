@@ -1,0 +1,250 @@
+/** Every VMM is in a jail: the eight properties of security, for root and for a plain user, and what it cannot alter. */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, test } from "node:test";
+import { machineRuntimeDirectory } from "../../src/host/paths.ts";
+import { identifyProcess, isAlive } from "../../src/host/process-identity.ts";
+import { packageFile } from "../../src/host/package-files.ts";
+import { jailArguments } from "../../src/vmm/confinement.ts";
+import { qemuFiles } from "../../src/vmm/qemu/files.ts";
+import { findQemu } from "../../src/vmm/qemu/version.ts";
+import { client, paths, until } from "../support/guest-host.ts";
+import { alterable, inspect } from "../support/vmm-inspection.ts";
+import { type Expectation, type Property, violations, vmmBelow } from "../support/vmm-properties.ts";
+
+const ENVIRONMENT = "debian:12";
+/** No user of this host's. */
+const PLAIN_USER = 64_123;
+const isRoot = process.getuid?.() === 0;
+const notRoot = isRoot ? false : "only root can become another user";
+
+const pyro = client();
+const scratch = mkdtempSync("/tmp/pyro-jail-");
+chmodSync(scratch, 0o755);
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+test("jail: the VMM has all eight properties, and can alter nothing but its volume", async () => {
+  await using machine = await pyro.machine({ environment: ENVIRONMENT });
+  assert.equal(machine.confinement, "full");
+  const found = inspect(machineRuntimeDirectory(paths, machine.id), paths.cache);
+  assert.deepEqual(violations(found), new Map());
+  assertOnlyVolume(alterable(found, [process.execPath, "/etc/passwd"]), found.writable);
+  assert.equal((await machine.exec(["echo", "lives"])).stdout, "lives\n");
+});
+
+test(
+  "jail: the same for a plain user, whose machines are made by a server of that user's",
+  { skip: notRoot },
+  async () => {
+    const server = await startAsPlainUser();
+    try {
+      const found = inspect(
+        machineRuntimeDirectory({ ...paths, runtime: server.runtime }, server.machine),
+        server.cache,
+      );
+      assert.deepEqual(violations(found), new Map());
+      assertOnlyVolume(alterable(found, ["/etc/passwd"]), found.writable);
+      assert.equal(readFileSync(`/proc/${found.pid}/status`, "utf8").match(/^Uid:\t(\d+)/m)?.[1], String(PLAIN_USER));
+    } finally {
+      await server.stop();
+    }
+  },
+);
+
+test("jail: whichever of VMM and monitor is killed, both are gone and the machine is cleaned up", async () => {
+  for (const victim of ["pid", "monitor"] as const) {
+    const machine = await pyro.machine({ environment: ENVIRONMENT });
+    const found = inspect(machineRuntimeDirectory(paths, machine.id), paths.cache);
+    const both = [found.pid, found.monitor].map((pid) => identifyProcess(pid) ?? assert.fail("it does not run"));
+    const running = machine.exec(["sleep", "300"], { timeout_seconds: 600 });
+    process.kill(found[victim], "SIGKILL");
+    await assert.rejects(running, /SIGKILL/);
+    await until(() => !both.some(isAlive), 5000, "VMM and monitor are gone");
+  }
+});
+
+function assertOnlyVolume(altered: readonly string[], volumes: readonly string[]): void {
+  const [volume] = volumes;
+  assert.ok(
+    altered.some((line) => line.includes(`(${volume}): write`)),
+    "the attempt itself works: the volume is written",
+  );
+  assert.deepEqual(
+    altered.filter((line) => !line.includes(`(${volume}): `)),
+    [],
+  );
+}
+
+interface PlainServer {
+  readonly machine: string;
+  readonly runtime: string;
+  readonly cache: string;
+  readonly stop: () => Promise<void>;
+}
+
+/** The built SDK in a process of another user, with a copy of the environment in directories of that user's own. */
+async function startAsPlainUser(): Promise<PlainServer> {
+  const home = join(scratch, "home");
+  const [cache, state, runtime] = ["cache", "state", "run"].map((name) => join(home, name)) as [string, string, string];
+  mkdirSync(join(cache, "environments", "linux-x86_64"), { recursive: true, mode: 0o700 });
+  // As it is: an altered time would have the image checked anew.
+  const source = join(paths.cache, "environments", "linux-x86_64", "debian_12-1.0.0");
+  execFileSync("cp", ["-a", source, join(cache, "environments", "linux-x86_64")]);
+  execFileSync("chown", ["-R", `${PLAIN_USER}:${PLAIN_USER}`, home]);
+  const script = `
+    const { Pyro } = await import(${JSON.stringify(join(process.cwd(), "dist", "index.js"))});
+    const pyro = new Pyro();
+    const machine = await pyro.machine({ environment: ${JSON.stringify(ENVIRONMENT)} });
+    console.log(machine.id, machine.confinement);
+    await new Promise((resolve) => process.stdin.once("end", resolve).resume());
+    await machine.close();
+    await pyro.server.stop({ force: true });
+    pyro.close();`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+    uid: PLAIN_USER,
+    gid: PLAIN_USER,
+    cwd: "/",
+    stdio: ["pipe", "pipe", "inherit"],
+    env: {
+      PATH: process.env["PATH"],
+      HOME: home,
+      PYRO_CACHE_DIR: cache,
+      PYRO_STATE_DIR: state,
+      PYRO_RUNTIME_DIR: runtime,
+    },
+  });
+  const [line] = (await Promise.race([
+    once(createInterface(child.stdout), "line"),
+    once(child, "exit").then(([code]) => assert.fail(`the plain user's process ended with ${code}`)),
+  ])) as [string];
+  const [machine = "", confinement] = line.split(" ");
+  assert.equal(confinement, "full");
+  return {
+    machine,
+    runtime,
+    cache,
+    stop: async () => {
+      child.stdin.end();
+      await once(child, "exit");
+    },
+  };
+}
+
+/** A QEMU without a guest, started by the launcher with what a VMM gets, but for what `leaveOut` names. */
+async function withStandIn(
+  { leaveOut = [], add = [], qemu: more = [] }: Partial<Record<"leaveOut" | "add" | "qemu", readonly string[]>>,
+  look: (found: Expectation) => void,
+): Promise<void> {
+  const { path: binary } = await findQemu();
+  const directory = join(mkdtempSync(join(scratch, "m-")), "vmm");
+  mkdirSync(directory, { mode: 0o777 });
+  chmodSync(directory, 0o777);
+  const options = [
+    ...[
+      "--log",
+      `${directory}.log`,
+      "--chdir",
+      directory,
+      "--new-session",
+      "--drop-capabilities",
+      "--no-new-privileges",
+    ],
+    ...jailArguments({ directory, readOnlyPaths: qemuFiles(binary), writablePaths: [], devices: [] }),
+    ...["core=0", "memlock=0", "nofile=256", "nproc=100", "fsize=1000000", "as=8000000000"].flatMap((limit) => [
+      "--rlimit",
+      limit,
+    ]),
+  ];
+  const args = [...without(options, leaveOut), ...add];
+  const qemu = [
+    "-M",
+    "none",
+    "-nodefaults",
+    "-display",
+    "none",
+    ...(leaveOut.includes("-sandbox") ? [] : SANDBOX),
+    ...more,
+  ];
+  // Kept only when it is asked for.
+  const stranger = openSync("/etc/hostname", "r");
+  const child = spawn(packageFile("launcher").path, [...args, "--", binary, ...qemu], {
+    stdio: ["ignore", "ignore", "inherit", stranger],
+    env: {},
+  });
+  try {
+    await until(() => isQemuUp(child), 10_000, "QEMU runs");
+    look({ pid: vmmBelow(child.pid ?? 0), directory, writable: [], readable: [], devices: [] });
+  } finally {
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  }
+}
+
+const SANDBOX = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"];
+
+/** It waits for events: all that it does at its start is done. */
+function isQemuUp({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  assert.deepEqual([exitCode, signalCode], [null, null], "QEMU ended");
+  try {
+    const vmm = vmmBelow(pid ?? 0);
+    return (
+      /^\d+ \(qemu[^)]*\) S/.test(readFileSync(`/proc/${vmm}/stat`, "utf8")) &&
+      /ppoll|poll/.test(readFileSync(`/proc/${vmm}/wchan`, "utf8"))
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** The options but the named ones; a name with a value leaves out that pair only. */
+function without(options: readonly string[], leaveOut: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < options.length; index += 1) {
+    const [name = "", value = ""] = [options[index], options[index + 1]];
+    const takesValue = !value.startsWith("--") && value !== "";
+    const isOut = leaveOut.includes(name) || (takesValue && leaveOut.includes(`${name} ${value.split("=")[0]}`));
+    if (!isOut) kept.push(name, ...(takesValue ? [value] : []));
+    if (takesValue) index += 1;
+  }
+  return kept;
+}
+
+interface KnownBad {
+  readonly broken: Property;
+  readonly leaveOut?: readonly string[];
+  readonly add?: readonly string[];
+  readonly qemu?: readonly string[];
+  readonly needsRoot?: true;
+}
+
+const KNOWN_BAD: readonly KnownBad[] = [
+  { broken: "seccomp", leaveOut: ["-sandbox"] },
+  { broken: "noNewPrivileges", leaveOut: ["-sandbox", "--no-new-privileges"] },
+  { broken: "capabilities", leaveOut: ["--drop-capabilities"] },
+  { broken: "user", leaveOut: ["--user"], needsRoot: true },
+  { broken: "descriptors", add: ["--keep-fd", "3"] },
+  { broken: "root", leaveOut: ["--root", "--own-descriptors"] },
+  { broken: "limits", leaveOut: ["--rlimit nofile"] },
+  { broken: "limits", leaveOut: ["--rlimit as"] },
+  { broken: "network", leaveOut: ["--namespaces", "--root"] },
+  { broken: "network", qemu: ["-chardev", "socket,id=c,host=0.0.0.0,port=0,server=on,wait=off"] },
+  { broken: "network", qemu: ["-chardev", "socket,id=c,path=pyro-test,abstract=on,server=on,wait=off"] },
+];
+
+test("jail: a VMM that lacks one of the properties is found out", async (t) => {
+  await t.test("the stand-in has them all", async () => {
+    await withStandIn({}, (found) => assert.deepEqual(violations(found), new Map()));
+  });
+  for (const { broken, leaveOut = [], add = [], qemu = [], needsRoot = false } of KNOWN_BAD) {
+    const name = `${broken}: without ${leaveOut.join(" ") || "nothing"}, with ${[...add, ...qemu].at(-1) ?? "nothing"}`;
+    await t.test(name, { skip: needsRoot && notRoot }, async () => {
+      await withStandIn({ leaveOut, add, qemu }, (found) => {
+        assert.ok(violations(found).has(broken), JSON.stringify([...violations(found)]));
+      });
+    });
+  }
+});
