@@ -25,6 +25,9 @@ export interface Drive {
   readonly readOnly: boolean;
 }
 
+/** The largest size a volume can grow to; a VMM may not write a file beyond it. */
+export const VOLUME_BYTES_MAX = 1024 ** 4;
+
 /** virtio-blk serial by which the guest finds a drive; at most 20 bytes (virtio 1.2, 5.2.6.1). */
 export const driveSerial = (slot: DriveSlot): string => `pyro-${slot}`;
 
@@ -79,8 +82,8 @@ export interface RunningMachine {
    */
   save(files: TemplateFiles): Promise<void>;
   /**
-   * Makes the volume larger, file and drive; the guest sees the new size without being asked.
-   * @throws PyroError vmm_failed when the VMM refuses or has ended
+   * Makes the volume larger, file and drive, up to VOLUME_BYTES_MAX; the guest sees the new size without being asked.
+   * @throws PyroError invalid_argument when it would shrink or is too large, vmm_failed when the VMM refuses or has ended
    */
   growVolume(sizeBytes: number): Promise<void>;
   /** Ends the VMM at once and waits until its process is gone. Safe to call at any time, also twice. */

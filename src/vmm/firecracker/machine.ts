@@ -1,12 +1,20 @@
-import { copyFile, open, rm, symlink, truncate } from "node:fs/promises";
+import { copyFile, open, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
 import { syncFile } from "../../host/files.ts";
 import type { ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
-import type { Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
+import {
+  type Channel,
+  type MachinePlan,
+  type RunningMachine,
+  type TemplateFiles,
+  type VmmExit,
+  VOLUME_BYTES_MAX,
+} from "../driver.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
+import { growVolumeFile } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
 import { logOf, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { type ApiCall, type FirecrackerApi, openApi } from "./api.ts";
@@ -136,10 +144,8 @@ export class FirecrackerMachine implements RunningMachine {
   }
 
   async growVolume(sizeBytes: number): Promise<void> {
-    const volume = this.#plan.drives.find(({ slot }) => slot === "volume");
-    if (volume === undefined) throw new PyroError("internal", "a machine without a volume");
-    await truncate(volume.path, sizeBytes);
-    await this.#call(lookAgainCall(volume.slot));
+    await growVolumeFile(this.#plan, sizeBytes);
+    await this.#call(lookAgainCall("volume"));
   }
 
   async save(files: TemplateFiles): Promise<void> {
@@ -198,8 +204,11 @@ export class FirecrackerMachine implements RunningMachine {
     this.#api?.close();
     // A process that was ending when our signal came keeps the status of its own end; one that was being started may not
     // have come to its monitor yet.
-    if (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM")) return vmmEnded(exit);
-    const { code, message, remedy, evidence, cause } = PyroError.from(failure);
+    const error = PyroError.from(failure);
+    // One that could not load a machine says why, and then ends by itself.
+    const refused = "fault_message" in error.evidence;
+    if (!refused && (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM"))) return vmmEnded(exit);
+    const { code, message, remedy, evidence, cause } = error;
     return new PyroError(code, message, {
       ...(remedy === undefined ? {} : { remedy }),
       cause,
@@ -213,5 +222,10 @@ function drivePaths(plan: MachinePlan, readOnly: boolean): string[] {
 }
 
 function limitsFor({ shape }: MachinePlan): VmmLimits {
-  return { addressSpaceBytes: shape.memoryMib * 1024 ** 2 + GIB, fileBytes: 64 * GIB, openFiles: 2048, processes: 64 };
+  return {
+    addressSpaceBytes: shape.memoryMib * 1024 ** 2 + GIB,
+    fileBytes: VOLUME_BYTES_MAX,
+    openFiles: 2048,
+    processes: 64,
+  };
 }
