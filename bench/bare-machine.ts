@@ -48,7 +48,7 @@ export interface BareMachine {
 export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<BareMachine> {
   const id = randomBytes(6).toString("hex");
   const { directory, vmmDirectory, volumePath } = await createMachineDirectory(paths, id);
-  const plan = machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath });
+  const plan = await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath });
   const raw = await SocketSlot.listen(join(vmmDirectory, "raw.sock"));
   const choice = await selectVmm({ paths, env: ENV });
   const args = [

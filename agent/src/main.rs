@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyro_agent::boot::cmdline::{self, ChannelKind};
-use pyro_agent::boot::devices::{DeviceEvents, port_by_name};
+use pyro_agent::boot::devices::{DeviceEvents, Drives, port_by_name};
 use pyro_agent::boot::{filesystems, loopback, modules};
+use pyro_agent::channel::ports;
 use pyro_agent::channel::serial::SerialPort;
 use pyro_agent::channel::serve_stream;
+use pyro_agent::channel::vsock::VsockListener;
 use pyro_agent::console;
 use pyro_agent::exec::group::ControlGroups;
 use pyro_agent::exec::registry::Registry;
@@ -37,21 +39,49 @@ fn run() -> Result<(), Box<dyn Error>> {
     let devices = DeviceEvents::listen()?;
     modules::load_all(Path::new("/modules"))?;
     let kernel = Arc::new(KernelFiles::open()?);
-    let ports = match parameters.channel {
-        ChannelKind::Serial => [find_port(&devices, "pyro.control")?, find_port(&devices, "pyro.bulk")?],
-    };
-    let guest = BootedGuest::new(parameters.rootfs_type, devices, Arc::clone(&kernel));
+    let channels = Channels::find(parameters.channel, &devices)?;
+    let drives = if parameters.drives.is_empty() { Drives::BySerial } else { Drives::InOrder(parameters.drives) };
+    let guest = BootedGuest::new(parameters.rootfs_type, devices, drives, Arc::clone(&kernel));
     let service = AgentService::new(Box::new(guest), Registry::new(Box::new(ControlGroups::mount()?), kernel));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "start the runtime")?;
     runtime.block_on(async {
-        let [control, bulk] = ports;
         tokio::select! {
-            ended = serve_port(&control, &service) => ended,
-            ended = serve_port(&bulk, &service) => ended,
+            ended = channels.serve(&service) => ended,
             ended = reaper::run() => ended,
         }
     })?;
     Ok(())
+}
+
+/// The machine's channels, before they are open.
+enum Channels {
+    Serial { control: PathBuf, bulk: PathBuf },
+    Vsock,
+}
+
+impl Channels {
+    fn find(kind: ChannelKind, devices: &DeviceEvents) -> Result<Self, SystemError> {
+        match kind {
+            ChannelKind::Serial => Ok(Self::Serial {
+                control: find_port(devices, "pyro.control")?,
+                bulk: find_port(devices, "pyro.bulk")?,
+            }),
+            ChannelKind::Vsock => Ok(Self::Vsock),
+        }
+    }
+
+    /// Serves both until one of them cannot go on.
+    async fn serve(&self, service: &AgentService) -> Result<(), SystemError> {
+        match self {
+            Self::Serial { control, bulk } => {
+                tokio::select! {
+                    ended = serve_port(control, service) => ended,
+                    ended = serve_port(bulk, service) => ended,
+                }
+            }
+            Self::Vsock => ports::serve(VsockListener::bind, service).await.map(|_| ()).doing(|| "serve vsock ports"),
+        }
+    }
 }
 
 fn find_port(devices: &DeviceEvents, name: &str) -> Result<PathBuf, SystemError> {

@@ -8,7 +8,7 @@ import { readTextIfPresent, writeFileDurably } from "../host/files.ts";
 import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import { type CpioEntry, encodeCpio } from "./cpio.ts";
 import type { KernelImage } from "./kernel.ts";
-import { BOOT_MODULES, resolveModules } from "./kernel-modules.ts";
+import { BOOT_MODULES, presentModules, resolveModules } from "./kernel-modules.ts";
 import { readModule } from "./module-file.ts";
 
 /** Mount points the agent needs before it can make directories of its own. */
@@ -19,8 +19,8 @@ export interface InitramfsOptions {
   readonly kernel: Pick<KernelImage, "modulesDir">;
   /** The static guest agent. */
   readonly agentPath: string;
-  /** Modules beyond those every guest needs. */
-  readonly extraModules?: readonly string[];
+  /** Modules beyond those every guest needs; which of them the kernel does not have is left out. */
+  readonly optionalModules?: readonly string[];
 }
 
 export interface Initramfs {
@@ -41,7 +41,9 @@ export async function ensureInitramfs(options: InitramfsOptions): Promise<Initra
   const agent = await readFile(options.agentPath).catch((cause: unknown) => {
     throw new PyroError("dependency_missing", `the guest agent ${options.agentPath} cannot be read`, { cause });
   });
-  const modules = await resolveModules(options.kernel.modulesDir, [...BOOT_MODULES, ...(options.extraModules ?? [])]);
+  const { modulesDir } = options.kernel;
+  const optional = await presentModules(modulesDir, options.optionalModules ?? []);
+  const modules = await resolveModules(modulesDir, [...BOOT_MODULES, ...optional]);
   const entries: CpioEntry[] = DIRECTORIES.map((path) => ({ path, kind: "directory", mode: 0o755 }));
   entries.push({ path: "init", kind: "file", mode: 0o755, content: agent });
   for (const [index, module] of modules.entries()) {

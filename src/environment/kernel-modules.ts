@@ -64,6 +64,12 @@ export async function resolveModules(directory: string, wanted: readonly string[
   return [...ordered.values()];
 }
 
+/** Those of `wanted` that the kernel has, as modules or built in. */
+export async function presentModules(directory: string, wanted: readonly string[]): Promise<string[]> {
+  const { files, builtin } = await indexModules(directory);
+  return wanted.filter((name) => files.has(name) || builtin.has(name));
+}
+
 function missingModules(directory: string, missing: readonly string[]): PyroError {
   return new PyroError("host_unsupported", `the kernel lacks ${missing.join(", ")}`, {
     evidence: { modules_directory: directory },

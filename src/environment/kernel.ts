@@ -19,9 +19,12 @@ export const kernelRecord = z.object({
 });
 export type KernelRecord = z.infer<typeof kernelRecord>;
 
+/** A bzImage is what distributions install; an ELF is the kernel inside it, unpacked. */
+export type KernelFormat = "bzimage" | "elf";
+
 export interface KernelImage {
-  /** bzImage. */
   readonly path: string;
+  readonly format: KernelFormat;
   readonly release: string;
   /** Directory below which its modules lie, with modules.builtin. */
   readonly modulesDir: string;
@@ -40,7 +43,8 @@ export async function readStoredKernel(
     const { size } = await stat(join(directory, "vmlinuz"));
     if (size !== record.bytes) return undefined;
     const { release, bytes, sha256 } = record;
-    return { path: join(directory, "vmlinuz"), modulesDir: join(directory, "modules"), release, bytes, sha256, record };
+    const place = { path: join(directory, "vmlinuz"), modulesDir: join(directory, "modules") };
+    return { ...place, format: "bzimage", release, bytes, sha256, record };
   } catch {
     // Absent, half-written by an old crash, or of another version of pyro: all are mended by storing it again.
     return undefined;
@@ -67,7 +71,7 @@ let checked: { key: string; kernel: KernelImage } | undefined;
  * The user's own kernel, if `PYRO_KERNEL` names one. Its modules come from `PYRO_KERNEL_MODULES`, else from a
  * `modules` directory beside it, else from /lib/modules/<release>.
  *
- * @throws PyroError `invalid_argument` when it is no bzImage, `host_unsupported` when a driver is missing.
+ * @throws PyroError `invalid_argument` when it is neither a bzImage nor an ELF, `host_unsupported` when a driver is missing.
  */
 export async function ownKernel(env: NodeJS.ProcessEnv): Promise<KernelImage | undefined> {
   const path = env["PYRO_KERNEL"];
@@ -84,9 +88,10 @@ async function checkKernel(path: string, chosenModules: string | undefined): Pro
   const content = await readFile(path).catch((cause: unknown) => {
     throw unreadable(path, cause);
   });
-  const release = bzImageRelease(content);
+  const isElf = content.subarray(0, 4).equals(Buffer.of(0x7f, 0x45, 0x4c, 0x46));
+  const release = isElf ? elfRelease(content) : bzImageRelease(content);
   if (release === undefined) {
-    throw new PyroError("invalid_argument", `PYRO_KERNEL: ${path} is not an x86 Linux bzImage`, {
+    throw new PyroError("invalid_argument", `PYRO_KERNEL: ${path} is not an x86 Linux bzImage or ELF kernel`, {
       remedy: "name a file such as /boot/vmlinuz-…, or unset PYRO_KERNEL",
     });
   }
@@ -94,6 +99,7 @@ async function checkKernel(path: string, chosenModules: string | undefined): Pro
   await resolveModules(modulesDir, BOOT_MODULES);
   return {
     path,
+    format: isElf ? "elf" : "bzimage",
     release,
     modulesDir,
     bytes: content.length,
@@ -125,4 +131,11 @@ export function bzImageRelease(image: Buffer): string | undefined {
   const start = image.readUInt16LE(0x20e) + 0x200;
   const text = image.toString("latin1", start, Math.min(start + 256, image.length));
   return /^([^\s\0]+)/.exec(text)?.[1];
+}
+
+/** The release an ELF kernel carries in its banner (init/version.c), or undefined when it is no kernel. */
+export function elfRelease(image: Buffer): string | undefined {
+  const start = image.indexOf("Linux version ");
+  if (start === -1) return undefined;
+  return /^Linux version ([0-9][^\s\0]*) /.exec(image.toString("latin1", start, start + 256))?.[1];
 }

@@ -7,12 +7,13 @@ import { packageCache, packageFileName } from "./debian/apt-root.ts";
 import { debianSource } from "./debian/source.ts";
 import { recipeDigest } from "./definition.ts";
 import { initramfsDirectory } from "./initramfs.ts";
+import { kernelElfDirectory } from "./kernel-elf.ts";
 import { readManifest } from "./manifest.ts";
 import { knownEnvironments } from "./names.ts";
 import { abandonedPartials, PARTIAL_PREFIX } from "./partial.ts";
 import { installDirectory, platformDirectory } from "./store.ts";
 
-/** An initramfs is made again in a moment, but not while a machine is being started from it. */
+/** An initramfs or an unpacked kernel is made again in a moment, but not while a machine is being started from it. */
 const BOOT_ARCHIVE_AGE_MS = 24 * 60 * 60 * 1000;
 
 export interface PruneOptions {
@@ -89,7 +90,7 @@ async function unreferencedFiles(paths: HostPaths, parent: string): Promise<stri
 
 async function oldBootArchives({ paths, inUse }: PruneOptions): Promise<string[]> {
   const old: string[] = [];
-  for (const path of await pathsIn(initramfsDirectory(paths))) {
+  for (const path of [...(await pathsIn(initramfsDirectory(paths))), ...(await pathsIn(kernelElfDirectory(paths)))]) {
     const { mtimeMs } = await lstat(path);
     if (!inUse(path) && Date.now() - mtimeMs > BOOT_ARCHIVE_AGE_MS) old.push(path);
   }

@@ -167,7 +167,7 @@ async function kernelOf(directory: string, manifest: EnvironmentManifest, paths:
       remedy: `pyro env pull ${manifest.name}`,
     });
   }
-  return { path: join(directory, file), release, bytes, sha256, modulesDir: stored.modulesDir };
+  return { path: join(directory, file), format: "bzimage", release, bytes, sha256, modulesDir: stored.modulesDir };
 }
 
 /** The manifest of what is installed for `definition` as it is today; a damaged one counts as not installed. */

@@ -1,7 +1,7 @@
 /** What a machine is started from, in the words of the machine layer. */
 import { join } from "node:path";
 import type { ConfinementLevel, ExecutionMode, Isolation } from "../contract/run.ts";
-import type { MachinePlan, MachineShape, VmmDriver } from "../vmm/driver.ts";
+import type { KernelFormat, MachinePlan, MachineShape, VmmDriver } from "../vmm/driver.ts";
 import type { TemplateParts } from "./template.ts";
 
 /** An environment's files, complete for booting. */
@@ -11,7 +11,11 @@ export interface BootableEnvironment {
   readonly installDir: string;
   readonly defaults: MachineShape;
   readonly rootfs: { readonly path: string; readonly format: string; readonly sha256: string };
-  readonly kernel: { readonly path: string; readonly sha256: string };
+  readonly kernel: {
+    readonly sha256: string;
+    /** The kernel as a file of this format. */
+    readonly file: (format: KernelFormat) => Promise<string>;
+  };
   readonly initramfs: { readonly path: string; readonly sha256: string };
 }
 
@@ -39,16 +43,16 @@ export function templateParts({ environment, shape, driver }: MachineKind): Temp
 }
 
 /** The plan for one machine in `directory`. */
-export function machinePlan(
+export async function machinePlan(
   kind: MachineKind,
   directory: string,
   files: { seedPath: string; volumePath: string },
-): MachinePlan {
+): Promise<MachinePlan> {
   const { environment, shape } = kind;
   return {
     shape,
     directory,
-    kernelPath: environment.kernel.path,
+    kernelPath: await environment.kernel.file(kind.driver.kernelFormat),
     initramfsPath: environment.initramfs.path,
     agentParameters: [
       `pyro.rootfs_type=${environment.rootfs.format}`,

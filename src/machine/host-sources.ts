@@ -1,12 +1,14 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
-import { PyroError } from "../contract/error.ts";
 import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
+import { kernelFile } from "../environment/kernel-elf.ts";
+import { VSOCK_MODULES } from "../environment/kernel-modules.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, shippedDigest, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { confinementHere } from "../vmm/confinement.ts";
 import type { VmmDriver } from "../vmm/driver.ts";
+import { firecrackerDriver } from "../vmm/firecracker/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { qemuDriver } from "../vmm/qemu/driver.ts";
 import { findQemu } from "../vmm/qemu/version.ts";
@@ -38,7 +40,7 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     readyLimit: readyLimit(env),
     environment: async (name, how) => {
       const installed = await installEnvironment(name, { paths, ...how });
-      return bootable(installed, await initramfs(installed));
+      return bootable(paths, installed, await initramfs(installed));
     },
     vmm: async (requireIsolation, machine) => {
       const choice = await selectVmm({ paths, env, machine, requireIsolation });
@@ -60,13 +62,11 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
 
 /** The one place where a choice becomes a driver. */
 function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
-  if (choice.kind === "firecracker") {
-    // FIRECRACKER_HAS_DRIVER in src/vmm/select.ts keeps this choice from being made.
-    throw new PyroError("internal", "Firecracker was chosen, and there is no driver for it");
-  }
-  const { accelerator, program } = choice;
-  const { path: binary, version } = program;
-  return qemuDriver({ binary, version, accelerator, launcher, tscKhz: cpu.tscKhz, cpuIdentity: cpu.identity });
+  const { version } = choice.program;
+  const common = { binary: choice.program.path, version, launcher, cpuIdentity: cpu.identity };
+  return choice.kind === "firecracker"
+    ? firecrackerDriver(common)
+    : qemuDriver({ ...common, accelerator: choice.accelerator, tscKhz: cpu.tscKhz });
 }
 
 /** The launcher's path, verified once for each content: reading and hashing it at every start would show. */
@@ -88,7 +88,7 @@ async function fileIdentity(path: string): Promise<string | undefined> {
   return file === undefined ? undefined : `${file.ino}:${file.size}:${file.mtimeMs}`;
 }
 
-function bootable(installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
+function bootable(paths: HostPaths, installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
   const { summary, rootfs, kernel, defaults } = installed;
   return {
     name: summary.name,
@@ -96,7 +96,7 @@ function bootable(installed: InstalledEnvironment, initramfs: Initramfs): Bootab
     installDir: summary.install_dir,
     defaults: { vcpuCount: defaults.vcpu_count, memoryMib: defaults.mem_mib },
     rootfs,
-    kernel,
+    kernel: { sha256: kernel.sha256, file: async (format) => await kernelFile(kernel, format, paths) },
     initramfs,
   };
 }
@@ -114,12 +114,14 @@ function initramfsCache(
     if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
     const build = async (): Promise<Initramfs> => {
       const { path: agentPath } = await verifyPackageFile("agent", env);
-      return await ensureInitramfs({ paths, kernel, agentPath });
+      return await ensureInitramfs({ paths, kernel, agentPath, optionalModules: VSOCK_MODULES });
     };
     const shipped = await shippedDigest("agent", env);
     // An agent or a kernel of the user's own may change, with its modules, and keep its name.
     const own = shipped === undefined || (env["PYRO_KERNEL"] ?? "") !== "";
-    const initramfs = own ? await build() : await initramfsOfInputs(paths, [kernel.sha256, shipped], build);
+    const initramfs = own
+      ? await build()
+      : await initramfsOfInputs(paths, [kernel.sha256, shipped, ...VSOCK_MODULES], build);
     built.set(key, initramfs);
     return initramfs;
   };

@@ -158,7 +158,7 @@ async function prepareDirectory(
   };
   await writeMachineRecord(directory, record);
   return {
-    plan: machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath }),
+    plan: await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath }),
     recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
   };
 }

@@ -25,6 +25,9 @@ export interface Drive {
   readonly readOnly: boolean;
 }
 
+/** The largest size a volume can grow to; a VMM may not write a file beyond it. */
+export const VOLUME_BYTES_MAX = 1024 ** 4;
+
 /** virtio-blk serial by which the guest finds a drive; at most 20 bytes (virtio 1.2, 5.2.6.1). */
 export const driveSerial = (slot: DriveSlot): string => `pyro-${slot}`;
 
@@ -32,8 +35,12 @@ export const driveSerial = (slot: DriveSlot): string => `pyro-${slot}`;
 export const CHANNELS = ["control", "bulk"] as const;
 export type Channel = (typeof CHANNELS)[number];
 
+/** A bzImage is what distributions install; an ELF is the kernel inside it, unpacked. */
+export type KernelFormat = "bzimage" | "elf";
+
 export interface MachinePlan {
   readonly shape: MachineShape;
+  /** In the driver's `kernelFormat`. */
   readonly kernelPath: string;
   readonly initramfsPath: string;
   /** Kernel parameters for the agent, `pyro.*`; the driver adds those that its machine needs. */
@@ -74,6 +81,11 @@ export interface RunningMachine {
    * must be closed.
    */
   save(files: TemplateFiles): Promise<void>;
+  /**
+   * Makes the volume larger, file and drive, up to VOLUME_BYTES_MAX; the guest sees the new size without being asked.
+   * @throws PyroError invalid_argument when it would shrink or is too large, vmm_failed when the VMM refuses or has ended
+   */
+  growVolume(sizeBytes: number): Promise<void>;
   /** Ends the VMM at once and waits until its process is gone. Safe to call at any time, also twice. */
   kill(): Promise<void>;
   /** Settles when the VMM process is gone, whatever the reason. Never rejects. */
@@ -88,6 +100,7 @@ export interface VmmDriver {
   /** All that decides whether a template made by this VMM on this host can be restored: versions, CPU, kernel. */
   readonly templateIdentity: string;
   readonly executionMode: "guest_vsock" | "guest_serial";
+  readonly kernelFormat: KernelFormat;
   /** Cold boot. Guest memory lies in `memoryPath` when it will be saved, otherwise in anonymous memory. */
   boot(plan: MachinePlan, options: { memoryPath?: string }): Promise<RunningMachine>;
   /**

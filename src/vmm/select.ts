@@ -10,7 +10,7 @@ import { findQemu, type QemuProgram } from "./qemu/version.ts";
  * Whether src/machine/host-sources.ts can build Firecracker's driver. While it cannot, Firecracker is found and shown, and
  * never chosen.
  */
-export const FIRECRACKER_HAS_DRIVER: boolean = false;
+export const FIRECRACKER_HAS_DRIVER: boolean = true;
 
 interface Choice {
   readonly name: MachineName;

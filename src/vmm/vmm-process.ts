@@ -14,6 +14,9 @@ import { vmmEnded } from "./vmm-exit.ts";
 /** Bytes of a VMM's own messages that are shown in an error. */
 const LOG_TAIL_BYTES = 4096;
 
+/** The log of the VMM that runs in `directory`: what it writes to its standard streams. */
+export const logOf = (directory: string): string => `${directory}.log`;
+
 /** Number under which a VMM inherits the first of its descriptors: the first after its stdio. */
 export const FIRST_DESCRIPTOR = 3;
 
@@ -78,7 +81,7 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   await using scope = new Scope();
   const args = await launcherArguments(command);
   // Complaints that come before the monitor has opened the log by itself.
-  const logPath = `${command.directory}.log`;
+  const logPath = logOf(command.directory);
   const log = await open(logPath, "a", 0o600);
   const child = startProgram(command.launcher, args, {
     // Files, never pipes of ours: the VMM outlives the server.
@@ -122,7 +125,7 @@ async function launcherArguments(command: VmmCommand): Promise<string[]> {
     await giveTo(user, [directory, ...writablePaths]);
   }
   return [
-    ...["--umask", "077", "--new-session", "--log", `${directory}.log`, "--log-bytes", String(LOG_BYTES)],
+    ...["--umask", "077", "--new-session", "--log", logOf(directory), "--log-bytes", String(LOG_BYTES)],
     ...descriptors.flatMap((_, index) => ["--keep-fd", String(FIRST_DESCRIPTOR + index)]),
     ...(isFull ? jailArguments({ ...command, below: rootBelow }) : []),
     ...(rootBelow === undefined ? ["--chdir", directory, "--drop-capabilities"] : []),

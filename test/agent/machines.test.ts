@@ -19,7 +19,7 @@ const ENVIRONMENT: BootableEnvironment = {
   installDir: "/nowhere",
   defaults: { vcpuCount: 1, memoryMib: 1 },
   rootfs: { ...file, format: "ext4" },
-  kernel: file,
+  kernel: { sha256: "0", file: async () => await Promise.resolve(file.path) },
   initramfs: file,
 };
 

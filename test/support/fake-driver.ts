@@ -23,6 +23,7 @@ export class FakeDriver implements VmmDriver {
   readonly accelerator = "tcg";
   readonly templateIdentity = "the real agent on this host";
   readonly executionMode = "guest_serial";
+  readonly kernelFormat = "bzimage";
   /** The steps so far. */
   readonly steps: Step[] = [];
   /** Machines whose process runs. */
@@ -97,6 +98,10 @@ export class FakeMachine implements RunningMachine {
   async save({ statePath }: TemplateFiles): Promise<void> {
     await this.orEnd(writeFile(statePath, "state").then(async () => await this.#driver.step("save", this)));
     await this.kill();
+  }
+
+  async growVolume(): Promise<void> {
+    await Promise.reject(new PyroError("vmm_failed", "this machine has no volume"));
   }
 
   async kill(): Promise<void> {

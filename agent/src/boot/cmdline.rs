@@ -10,6 +10,9 @@ pub struct BootParameters {
     pub rootfs_type: RootfsType,
     /// `pyro.channel=`: how the host reaches the agent.
     pub channel: ChannelKind,
+    /// `pyro.drives=`: names of the drives in the order in which the VMM attached them, separated by commas, for a VMM that
+    /// cannot give them serials. Empty: they have serials.
+    pub drives: Vec<String>,
 }
 
 /// File systems that a root file system image may have.
@@ -54,6 +57,8 @@ impl FromStr for RootfsType {
 pub enum ChannelKind {
     /// virtio-serial ports `pyro.control` and `pyro.bulk`.
     Serial,
+    /// vsock ports (`channel::ports`).
+    Vsock,
 }
 
 impl FromStr for ChannelKind {
@@ -62,7 +67,8 @@ impl FromStr for ChannelKind {
     fn from_str(value: &str) -> Result<Self, InvalidParameter> {
         match value {
             "serial" => Ok(Self::Serial),
-            _ => Err(InvalidParameter::new("pyro.channel", value, "serial")),
+            "vsock" => Ok(Self::Vsock),
+            _ => Err(InvalidParameter::new("pyro.channel", value, "serial or vsock")),
         }
     }
 }
@@ -94,11 +100,13 @@ impl std::error::Error for InvalidParameter {}
 /// # Errors
 /// A `pyro.` parameter with an unknown value.
 pub fn parse(cmdline: &str) -> Result<BootParameters, InvalidParameter> {
-    let mut parameters = BootParameters { rootfs_type: RootfsType::Squashfs, channel: ChannelKind::Serial };
+    let mut parameters =
+        BootParameters { rootfs_type: RootfsType::Squashfs, channel: ChannelKind::Serial, drives: Vec::new() };
     for word in cmdline.split_ascii_whitespace() {
         match word.split_once('=') {
             Some(("pyro.rootfs_type", value)) => parameters.rootfs_type = value.parse()?,
             Some(("pyro.channel", value)) => parameters.channel = value.parse()?,
+            Some(("pyro.drives", value)) => parameters.drives = value.split(',').map(str::to_owned).collect(),
             _ => {}
         }
     }
@@ -112,8 +120,15 @@ mod tests {
     #[test]
     fn the_last_of_two_values_counts_and_foreign_words_are_skipped() {
         let parameters =
-            parse("console=ttyS0 pyro.rootfs_type=ext4 quiet pyro.rootfs_type=erofs pyro.channel=serial\n").unwrap();
-        assert_eq!(parameters, BootParameters { rootfs_type: RootfsType::Erofs, channel: ChannelKind::Serial });
+            parse("console=ttyS0 pyro.rootfs_type=ext4 quiet pyro.rootfs_type=erofs pyro.channel=vsock\n").unwrap();
+        assert_eq!(parameters.rootfs_type, RootfsType::Erofs);
+        assert_eq!(parameters.channel, ChannelKind::Vsock);
+        assert!(parameters.drives.is_empty());
+    }
+
+    #[test]
+    fn drives_are_named_in_their_order() {
+        assert_eq!(parse("pyro.drives=rootfs,seed,volume").unwrap().drives, ["rootfs", "seed", "volume"]);
     }
 
     #[test]

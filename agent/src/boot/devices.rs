@@ -71,10 +71,44 @@ impl DeviceEvents {
     }
 }
 
-/// The device node of the disk with this virtio-blk serial.
-#[must_use]
-pub fn disk_by_serial(serial: &str) -> Option<PathBuf> {
-    device_by_attribute(Path::new("/sys/block"), "serial", serial)
+/// How the drives of this machine are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drives {
+    /// By virtio-blk serials `pyro-<name>`.
+    BySerial,
+    /// By the order in which the VMM attached those with these names, and no others.
+    InOrder(Vec<String>),
+}
+
+impl Drives {
+    /// The device node of the drive with this name, or none if it is not there yet.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::BySerial => device_by_attribute(Path::new("/sys/block"), "serial", &format!("pyro-{name}")),
+            Self::InOrder(names) => drive_in_order(Path::new("/sys/block"), names, name),
+        }
+    }
+}
+
+/// The kernel numbers virtio devices in the order in which it finds them, which is that of the VMM's list. Until all of
+/// them are there, a number says nothing.
+fn drive_in_order(class: &Path, names: &[String], name: &str) -> Option<PathBuf> {
+    let mut disks: Vec<(u32, PathBuf)> = fs::read_dir(class)
+        .ok()?
+        .filter_map(Result::ok)
+        .filter_map(|disk| Some((virtio_number(&disk.path())?, Path::new("/dev").join(disk.file_name()))))
+        .collect();
+    disks.sort();
+    let position = names.iter().position(|each| each == name)?;
+    let (_, node) = disks.get(position).filter(|_| disks.len() == names.len())?;
+    Some(node.clone())
+}
+
+/// N of a disk whose device is `virtioN`; none for any other disk.
+fn virtio_number(disk: &Path) -> Option<u32> {
+    let device = fs::canonicalize(disk.join("device")).ok()?;
+    device.file_name()?.to_str()?.strip_prefix("virtio")?.parse().ok()
 }
 
 /// The device node of the virtio-serial port with this name.
@@ -91,4 +125,31 @@ fn device_by_attribute(class: &Path, attribute: &str, value: &str) -> Option<Pat
         .find(|device| fs::read_to_string(device.path().join(attribute)).is_ok_and(|text| text.trim_end() == value))?;
     let node = Path::new("/dev").join(directory.file_name());
     node.exists().then_some(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn drives_in_order_are_counted_by_number_and_only_when_all_are_there() {
+        let class = std::env::temp_dir().join(format!("pyro-drives-{}", std::process::id()));
+        let names = ["rootfs", "volume"].map(str::to_owned);
+        let attach = |disk: &str, device: &str| {
+            fs::create_dir_all(class.join("devices").join(device)).unwrap();
+            fs::create_dir_all(class.join("block").join(disk)).unwrap();
+            symlink(class.join("devices").join(device), class.join("block").join(disk).join("device")).unwrap();
+        };
+        let find = |name: &str| drive_in_order(&class.join("block"), &names, name);
+        attach("vdb", "virtio2");
+        attach("loop0", "not-virtio");
+        assert_eq!(find("rootfs"), None);
+        attach("vda", "virtio10");
+        assert_eq!(find("rootfs"), Some("/dev/vdb".into()));
+        assert_eq!(find("volume"), Some("/dev/vda".into()));
+        assert_eq!(find("seed"), None);
+        fs::remove_dir_all(class).unwrap();
+    }
 }

@@ -1,16 +1,19 @@
 //! Channels: duplex byte streams to the host, each opened by a greeting and then carrying HTTP/2.
 //!
-//! `serial` makes streams of virtio-serial ports. Another transport (vsock) only has to give a [`HostStream`] for each of
-//! its connections and hand it to [`serve_stream`].
+//! `serial` makes streams of virtio-serial ports. `vsock` has ports that the host dials (`ports`), each connection a stream.
+//! Whatever the transport, it gives a [`HostStream`] and hands it to [`serve_stream`].
 
 mod frames;
 mod http2;
 mod link;
+pub mod ports;
 pub mod serial;
+pub mod vsock;
 
+use std::future::Future;
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 
 use crate::service::AgentService;
@@ -21,6 +24,14 @@ pub trait HostStream: AsyncRead + AsyncWrite + Unpin {
     /// Whether the host may have changed since this was last asked, in a stream that does not end with its host.
     fn take_host_change(&mut self) -> bool {
         false
+    }
+
+    /// Waits until the stream has ended, and drops what comes.
+    fn end(&mut self) -> impl Future<Output = ()> {
+        async {
+            let mut dropped = [0; 64];
+            while self.read(&mut dropped).await.is_ok_and(|count| count > 0) {}
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Configuration, Guest, clock, entropy, identity, rootfs};
 use crate::boot::cmdline::RootfsType;
-use crate::boot::devices::{DeviceEvents, disk_by_serial};
+use crate::boot::devices::{DeviceEvents, Drives};
 use crate::boot::filesystems::{UserMounts, ensure_directory};
 use crate::kernel_files::KernelFiles;
 use crate::system_error::SystemError;
 
-/// Serial that the host gives the drive with the root file system.
-const ROOTFS_SERIAL: &str = "pyro-rootfs";
+/// Name of the drive with the root file system.
+const ROOTFS_DRIVE: &str = "rootfs";
 /// The throw-away root of PrepareTemplate and its writable layer.
 const TEMPLATE_ROOT: &str = "/template/root";
 const TEMPLATE_LAYER: &str = "/template/layer";
@@ -26,6 +26,7 @@ const PRIVATE: &str = "/private";
 pub struct BootedGuest {
     rootfs_type: RootfsType,
     devices: DeviceEvents,
+    drives: Drives,
     kernel: Arc<KernelFiles>,
     state: Mutex<State>,
 }
@@ -42,8 +43,8 @@ struct State {
 impl BootedGuest {
     /// Takes over after early boot.
     #[must_use]
-    pub fn new(rootfs_type: RootfsType, devices: DeviceEvents, kernel: Arc<KernelFiles>) -> Self {
-        Self { rootfs_type, devices, kernel, state: Mutex::default() }
+    pub fn new(rootfs_type: RootfsType, devices: DeviceEvents, drives: Drives, kernel: Arc<KernelFiles>) -> Self {
+        Self { rootfs_type, devices, drives, kernel, state: Mutex::default() }
     }
 
     /// A panic while it was held cannot have left it half-changed: it is only assigned to.
@@ -55,7 +56,7 @@ impl BootedGuest {
         if self.state().image_mounted {
             return Ok(());
         }
-        let disk = self.devices.wait_for("drive pyro-rootfs", || disk_by_serial(ROOTFS_SERIAL))?;
+        let disk = self.devices.wait_for("drive rootfs", || self.drives.find(ROOTFS_DRIVE))?;
         rootfs::mount_image(&disk, self.rootfs_type)?;
         self.state().image_mounted = true;
         Ok(())

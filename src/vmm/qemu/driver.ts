@@ -40,6 +40,7 @@ export function qemuDriver(options: QemuDriverOptions): VmmDriver {
     kind: "qemu",
     accelerator,
     executionMode: "guest_serial",
+    kernelFormat: "bzimage",
     templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz].join(" "),
     boot: async (plan, { memoryPath }) => await boot(options, plan, memoryPath),
     restore: async (plan, template, signal) => {

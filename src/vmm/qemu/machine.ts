@@ -6,9 +6,19 @@ import { PyroError } from "../../contract/error.ts";
 import { type ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import { Tail } from "../../host/tail.ts";
-import type { Accelerator, Channel, MachinePlan, RunningMachine, TemplateFiles, VmmExit } from "../driver.ts";
+import {
+  type Accelerator,
+  type Channel,
+  type DriveSlot,
+  type MachinePlan,
+  type RunningMachine,
+  type TemplateFiles,
+  type VmmExit,
+  VOLUME_BYTES_MAX,
+} from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
 import { lastWords, vmmEnded } from "../vmm-exit.ts";
+import { growVolumeFile } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
 import { startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { SOCKET_NAMES, type SocketName } from "./arguments.ts";
@@ -26,8 +36,6 @@ const MIB = 1024 ** 2;
 const OVERHEAD_BYTES = 6 * 1024 * MIB;
 /** A vCPU's own: its stack, and its part of the allocator's arenas. */
 const VCPU_BYTES = 128 * MIB;
-/** The largest file that a machine writes is its volume's. */
-const VOLUME_SLOT_BYTES = 64 * 1024 * MIB;
 /** It has some 40: sockets, images, eventfds. */
 const OPEN_FILES = 256;
 /** Its block layer has up to 64 workers (util/thread-pool.c); the rest are its own few. */
@@ -53,7 +61,7 @@ export class QemuMachine implements RunningMachine {
   /** Settles when the process has ended and its sockets are closed. */
   readonly #gone: Promise<unknown>;
   readonly #vmm: VmmProcess;
-  readonly #directory: string;
+  readonly #plan: MachinePlan;
   readonly #slots: Slots;
   readonly #console: Tail;
   #qmp: QmpClient | undefined;
@@ -61,12 +69,12 @@ export class QemuMachine implements RunningMachine {
   private constructor(
     vmm: VmmProcess,
     exited: Promise<VmmExit>,
-    parts: { directory: string; slots: Slots; console: Tail },
+    parts: { plan: MachinePlan; slots: Slots; console: Tail },
   ) {
     this.#vmm = vmm;
     this.process = vmm.identity;
     this.exited = exited;
-    this.#directory = parts.directory;
+    this.#plan = parts.plan;
     this.#slots = parts.slots;
     this.#console = parts.console;
     // Not before: who waits on a socket is told of the VMM's end, not of the socket's.
@@ -102,7 +110,7 @@ export class QemuMachine implements RunningMachine {
     });
     scope.keep();
     const exited = vmm.ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
-    return new QemuMachine(vmm, exited, { directory, slots, console });
+    return new QemuMachine(vmm, exited, { plan, slots, console });
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
@@ -125,9 +133,15 @@ export class QemuMachine implements RunningMachine {
     }
   }
 
+  async growVolume(sizeBytes: number): Promise<void> {
+    await growVolumeFile(this.#plan, sizeBytes);
+    const size = { device: "volume" satisfies DriveSlot, size: sizeBytes };
+    await this.#orExit((await this.#control()).execute("block_resize", size, QMP_DEADLINE_MS));
+  }
+
   async save(files: TemplateFiles): Promise<void> {
     try {
-      await this.#orExit(saveState(await this.#control(), this.#directory, files.statePath));
+      await this.#orExit(saveState(await this.#control(), this.#plan.directory, files.statePath));
     } catch (failure) {
       throw await this.#endAfter(failure);
     }
@@ -182,7 +196,7 @@ function limitsFor({ shape }: MachinePlan): VmmLimits {
   const memoryBytes = shape.memoryMib * MIB;
   return {
     addressSpaceBytes: memoryBytes + OVERHEAD_BYTES + shape.vcpuCount * VCPU_BYTES,
-    fileBytes: Math.max(VOLUME_SLOT_BYTES, memoryBytes),
+    fileBytes: Math.max(VOLUME_BYTES_MAX, memoryBytes),
     openFiles: OPEN_FILES,
     processes: THREADS + shape.vcpuCount,
   };

@@ -33,7 +33,12 @@ function installation(before: (build: EnvironmentBuild) => Promise<void> = async
     const kernel = await write(join(paths.cache, "kernels", "6.1.0-1", "vmlinuz"), "a kernel");
     return {
       rootfs: { ...rootfs, format: "squashfs" },
-      kernel: { ...kernel, release: "6.1.0", modulesDir: join(paths.cache, "kernels", "6.1.0-1", "modules") },
+      kernel: {
+        ...kernel,
+        format: "bzimage",
+        release: "6.1.0",
+        modulesDir: join(paths.cache, "kernels", "6.1.0-1", "modules"),
+      },
       packages: [{ name: "git", version: "1:2.39.5", architecture: "amd64" }],
     };
   };
