@@ -49,7 +49,7 @@ test("vsock: connects to the port, and gives the stream from its first byte on",
 test("vsock: a guest that refuses is dialled again, and nothing else is sent meanwhile", async () => {
   const { path, heard } = await serve((peer, attempt) => {
     if (attempt === 1) peer.end();
-    else if (attempt === 2) peer.resetAndDestroy();
+    else if (attempt === 2) peer.destroy();
     else peer.write("OK 1\n");
   });
   (await dialGuest(path, 7, 2000)).destroy();
