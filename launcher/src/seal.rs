@@ -26,7 +26,12 @@ pub(crate) fn hold(paths: &[PathBuf]) -> Result<(), Failure> {
 /// Copies what is data; what is a hole stays one.
 fn sealed_copy(path: &Path) -> io::Result<OwnedFd> {
     let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        // A device has no end and no holes.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    let length = metadata.len();
     let copy = memfd_create("pyro-template", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     ftruncate(&copy, length)?;
     let mut end = 0;

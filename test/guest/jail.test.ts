@@ -12,6 +12,7 @@ import { packageFile } from "../../src/host/package-files.ts";
 import { jailArguments } from "../../src/vmm/confinement.ts";
 import { qemuFiles } from "../../src/vmm/qemu/files.ts";
 import { findQemu } from "../../src/vmm/qemu/version.ts";
+import { Collector } from "../support/guest-cases.ts";
 import { client, paths, until } from "../support/guest-host.ts";
 import { alterable, inspect } from "../support/vmm-inspection.ts";
 import { type Expectation, type Property, violations, vmmBelow } from "../support/vmm-properties.ts";
@@ -60,7 +61,9 @@ test("jail: whichever of VMM and monitor is killed, both are gone and the machin
     const machine = await pyro.machine({ environment: ENVIRONMENT });
     const found = inspect(machineRuntimeDirectory(paths, machine.id), paths.cache);
     const both = [found.pid, found.monitor].map((pid) => identifyProcess(pid) ?? assert.fail("it does not run"));
-    const running = machine.exec(["sleep", "300"], { timeout_seconds: 600 });
+    const stdout = new Collector();
+    const running = machine.exec("echo started; sleep 300", { stdout, timeout_seconds: 600 });
+    await stdout.seen("started");
     process.kill(found[victim], "SIGKILL");
     await assert.rejects(running, /SIGKILL/);
     await until(() => !both.some(isAlive), 5000, "VMM and monitor are gone");
@@ -94,6 +97,7 @@ async function startAsPlainUser(): Promise<PlainServer> {
   // As it is: an altered time would have the image checked anew.
   const source = join(paths.cache, "environments", "linux-x86_64", "debian_12-1.0.0");
   execFileSync("cp", ["-a", source, join(cache, "environments", "linux-x86_64")]);
+  execFileSync("cp", ["-a", join(paths.cache, "kernels"), cache]);
   execFileSync("chown", ["-R", `${PLAIN_USER}:${PLAIN_USER}`, home]);
   const script = `
     const { Pyro } = await import(${JSON.stringify(join(process.cwd(), "dist", "index.js"))});
