@@ -35,15 +35,19 @@ export function checkFirecracker(facts: HostFacts, paths: HostPaths, options: Fi
   if (!PyroError.is(found)) {
     const { path, version, source, jailerPath = null } = found;
     const detail = `${path} ${version}, ${sourceWords(source)}${jailerPath === null ? "; no jailer of this version beside it" : ""}`;
-    const finding = good(id, hasDriver ? detail : `${detail}; not used: this version of pyro has no driver for it`, {
-      required,
-    });
+    const finding = good(
+      id,
+      hasDriver ? detail : `${detail}; not used: this version of pyro does not run its guests in it yet`,
+      {
+        required,
+      },
+    );
     return { finding, firecracker: { path, version, source, jailer: jailerPath }, fixDownload: null };
   }
   const named = (facts.env["PYRO_FIRECRACKER"] ?? "") !== "";
   const altered = found.code === "artifact_corrupt";
   if (!named && !altered && !required && !(kvmUsable && hasDriver)) {
-    const why = hasDriver ? "KVM does not work here" : "this version of pyro has no driver for it";
+    const why = hasDriver ? "KVM does not work here" : "this version of pyro does not run its guests in it yet";
     const finding = good(id, `${found.message}; not needed: ${why}`, { required });
     return { finding, firecracker: null, fixDownload: null };
   }

@@ -7,10 +7,10 @@ import { type KvmAnswer, probeKvm } from "./kvm-probe.ts";
 import { findQemu, type QemuProgram } from "./qemu/version.ts";
 
 /**
- * Whether src/machine/host-sources.ts can build Firecracker's driver. While it cannot, Firecracker is found and shown, and
- * never chosen.
+ * Whether Firecracker's driver passes the table of cases that every driver has to. While it does not, Firecracker is found
+ * and shown, and never chosen: a guest there that runs out of memory can spin until its command's time limit.
  */
-export const FIRECRACKER_HAS_DRIVER: boolean = true;
+export const FIRECRACKER_HAS_DRIVER: boolean = false;
 
 interface Choice {
   readonly name: MachineName;
@@ -94,7 +94,7 @@ const usable = <Program extends object>(found: Program | PyroError | undefined):
 /** What was found, or that there is no driver for it: what doctor shows is not always what can be taken. */
 export function ifDriven(found: FirecrackerProgram | PyroError): FirecrackerProgram | PyroError {
   if (FIRECRACKER_HAS_DRIVER) return found;
-  return new PyroError("host_unsupported", "this version of pyro has no driver for Firecracker");
+  return new PyroError("host_unsupported", "this version of pyro does not run its guests in Firecracker yet");
 }
 
 /** Chooses by what is known; pure. Throws as `selectVmm` does. */

@@ -10,7 +10,7 @@ import { TestProgram } from "./verdicts.ts";
 const DRIVERS = ["qemu-kvm"];
 const NAMES = [...GUEST_CASES, ...CLIENT_CASES].map(({ name }) => name);
 const PROGRAM = ".build/test/nested/inside/table.js";
-const TIME_LIMIT_MS = 240_000;
+const TIME_LIMIT_MS = 420_000;
 
 for (const driver of DRIVERS) {
   let running: TestProgram | undefined;

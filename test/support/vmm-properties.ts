@@ -2,7 +2,7 @@
  * What holds of every running VMM, whatever its driver: looked at from outside, by what the kernel says of its processes.
  * Each property gives what is wrong, and nothing when it holds; needs root, or to be the VMM's own user.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** What is known of the machine beforehand. */
@@ -195,6 +195,3 @@ function sameFile(one: string, other: string): boolean {
   const [a, b] = [one, other].map((path) => statSync(path));
   return a?.dev === b?.dev && a?.ino === b?.ino;
 }
-
-/** The paths as the kernel names them. */
-export const realPaths = (paths: readonly string[]): string[] => paths.map((path) => realpathSync(path));
