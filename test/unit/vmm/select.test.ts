@@ -167,7 +167,7 @@ describe("choosing a machine", () => {
       if (!FIRECRACKER_HAS_DRIVER) {
         await assert.rejects(
           selectVmm({ paths, machine: "firecracker" }),
-          refusal("host_unsupported", /no driver for Firecracker/, /./),
+          refusal("host_unsupported", /does not run its guests in Firecracker yet/, /./),
         );
       }
       assert.ok((await selectVmm({ paths })).program.path.startsWith("/"));
