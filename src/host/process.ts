@@ -112,7 +112,9 @@ export function startFailure(file: string, cause: unknown): PyroError {
       remedy: "run `pyro doctor` to see the command that installs it",
     });
   }
-  if (isErrno(cause, "EACCES")) return new PyroError("permission_denied", `${file} may not be executed`, { cause });
+  if (isErrno(cause, "EACCES")) {
+    return new PyroError("permission_denied", `${file} may not be executed`, { cause, remedy: `chmod +x '${file}'` });
+  }
   return new PyroError("internal", `${file} could not be started`, { cause });
 }
 

@@ -1,9 +1,10 @@
 /** What goes wrong around a guest: named, cleaned up, and the next call works. */
 import assert from "node:assert/strict";
-import { chmod, open, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
+import { findQemu } from "../../src/vmm/qemu/version.ts";
 import { CLIENT_CASES, flipByte, readByte, writeByte } from "../support/client-cases.ts";
 import { client, machineDirectories, paths, pyro as cli, until, vmmPids } from "../support/guest-host.ts";
 
@@ -35,12 +36,12 @@ test("faults: kill -9 of the server ends its machines when the next one starts",
 });
 
 test("faults: a QEMU that refuses to start is named with its own words", async () => {
-  const fake = join(paths.state, "refusing-qemu");
-  await writeFile(
-    fake,
-    '#!/bin/sh\n[ "$1" = --version ] && { echo "QEMU emulator version 8.0.0"; exit 0; }\necho "qemu: no luck today" >&2\nexit 1\n',
-  );
-  await chmod(fake, 0o755);
+  // The real one, elsewhere: it looks for its modules and firmware beside itself, and they are not there.
+  const prefix = join(paths.state, "refusing-qemu");
+  const fake = join(prefix, "bin", "qemu-system-x86_64");
+  await mkdir(join(prefix, "share", "qemu"), { recursive: true });
+  await mkdir(join(prefix, "bin"));
+  await copyFile((await findQemu()).path, fake);
   await pyro.server.stop({ force: true });
   try {
     process.env["PYRO_QEMU"] = fake;
@@ -48,11 +49,11 @@ test("faults: a QEMU that refuses to start is named with its own words", async (
     assert.equal(code, 125);
     const { error } = JSON.parse(stdout) as { error: { code: string; evidence: { vmm_log: string } } };
     assert.equal(error.code, "vmm_failed");
-    assert.match(error.evidence.vmm_log, /no luck today/);
+    assert.match(error.evidence.vmm_log, /could not load/);
   } finally {
     delete process.env["PYRO_QEMU"];
     await pyro.server.stop({ force: true });
-    await rm(fake);
+    await rm(prefix, { recursive: true });
   }
   assert.equal(await echo(), "works\n");
 });

@@ -1,11 +1,11 @@
 /** Every VMM is in a jail: the eight properties of security, for root and for a plain user, and what it cannot alter. */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, test } from "node:test";
+import type { DoctorReport } from "../../src/contract/host-operations.ts";
 import { machineRuntimeDirectory } from "../../src/host/paths.ts";
 import { identifyProcess, isAlive } from "../../src/host/process-identity.ts";
 import { packageFile } from "../../src/host/package-files.ts";
@@ -14,12 +14,11 @@ import { qemuFiles } from "../../src/vmm/qemu/files.ts";
 import { findQemu } from "../../src/vmm/qemu/version.ts";
 import { Collector } from "../support/guest-cases.ts";
 import { client, paths, until } from "../support/guest-host.ts";
+import { cliAsPlainUser, makePlainUser, openAsPlainUser, PLAIN_USER } from "../support/plain-user.ts";
 import { alterable, inspect } from "../support/vmm-inspection.ts";
 import { type Expectation, type Property, violations, vmmBelow } from "../support/vmm-properties.ts";
 
 const ENVIRONMENT = "debian:12";
-/** No user of this host's. */
-const PLAIN_USER = 64_123;
 const isRoot = process.getuid?.() === 0;
 const notRoot = isRoot ? false : "only root can become another user";
 
@@ -41,20 +40,45 @@ test(
   "jail: the same for a plain user, whose machines are made by a server of that user's",
   { skip: notRoot },
   async () => {
-    const server = await startAsPlainUser();
+    const user = makePlainUser(join(scratch, "plain"));
+    const machine = await openAsPlainUser(user);
     try {
-      const found = inspect(
-        machineRuntimeDirectory({ ...paths, runtime: server.runtime }, server.machine),
-        server.cache,
-      );
+      assert.equal(machine.confinement, "full");
+      const found = inspect(join(user.runtime, "m", machine.id), user.cache);
       assert.deepEqual(violations(found), new Map());
       assertOnlyVolume(alterable(found, ["/etc/passwd"]), found.writable);
-      assert.equal(readFileSync(`/proc/${found.pid}/status`, "utf8").match(/^Uid:\t(\d+)/m)?.[1], String(PLAIN_USER));
+      assert.equal(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${found.pid}/status`, "utf8"))?.[1], String(PLAIN_USER));
     } finally {
-      await server.stop();
+      await machine.stop();
     }
   },
 );
+
+test("jail: where namespaces are forbidden it is said everywhere, and the rest holds", { skip: notRoot }, async () => {
+  const user = makePlainUser(join(scratch, "forbidden"));
+  const machine = await openAsPlainUser(user, true);
+  try {
+    assert.equal(machine.confinement, "reduced");
+    const found = inspect(join(user.runtime, "m", machine.id), user.cache);
+    const lacking = [...violations(found).keys()];
+    // Without a user namespace a plain user can neither empty the bounding set nor have processes counted apart.
+    assert.deepEqual(lacking, ["capabilities", "root", "limits", "network"]);
+    assert.match(readFileSync(`/proc/${found.pid}/status`, "utf8"), /^CapPrm:\t0+\nCapEff:\t0+$/m);
+    // The files of the user are the VMM's too; what it starts from is a copy that is sealed.
+    assert.deepEqual(
+      alterable(found).filter((line) => line.includes("memfd")),
+      [],
+    );
+  } finally {
+    await machine.stop();
+  }
+  const report = JSON.parse(await cliAsPlainUser(user, ["doctor", "--json"], true)) as DoctorReport;
+  assert.equal(report.machine?.confinement, "reduced");
+  assert.equal(report.machine.confinement_reason, "namespaces: No space left on device");
+  const check = report.checks.find(({ id }) => id === "confinement");
+  assert.deepEqual([check?.ok, check?.required], [false, false]);
+  assert.match(check?.fix ?? "", /user\.max_user_namespaces/);
+});
 
 test("jail: whichever of VMM and monitor is killed, both are gone and the machine is cleaned up", async () => {
   for (const victim of ["pid", "monitor"] as const) {
@@ -80,62 +104,6 @@ function assertOnlyVolume(altered: readonly string[], volumes: readonly string[]
     altered.filter((line) => !line.includes(`(${volume}): `)),
     [],
   );
-}
-
-interface PlainServer {
-  readonly machine: string;
-  readonly runtime: string;
-  readonly cache: string;
-  readonly stop: () => Promise<void>;
-}
-
-/** The built SDK in a process of another user, with a copy of the environment in directories of that user's own. */
-async function startAsPlainUser(): Promise<PlainServer> {
-  const home = join(scratch, "home");
-  const [cache, state, runtime] = ["cache", "state", "run"].map((name) => join(home, name)) as [string, string, string];
-  mkdirSync(join(cache, "environments", "linux-x86_64"), { recursive: true, mode: 0o700 });
-  // As it is: an altered time would have the image checked anew.
-  const source = join(paths.cache, "environments", "linux-x86_64", "debian_12-1.0.0");
-  execFileSync("cp", ["-a", source, join(cache, "environments", "linux-x86_64")]);
-  execFileSync("cp", ["-a", join(paths.cache, "kernels"), cache]);
-  execFileSync("chown", ["-R", `${PLAIN_USER}:${PLAIN_USER}`, home]);
-  const script = `
-    const { Pyro } = await import(${JSON.stringify(join(process.cwd(), "dist", "index.js"))});
-    const pyro = new Pyro();
-    const machine = await pyro.machine({ environment: ${JSON.stringify(ENVIRONMENT)} });
-    console.log(machine.id, machine.confinement);
-    await new Promise((resolve) => process.stdin.once("end", resolve).resume());
-    await machine.close();
-    await pyro.server.stop({ force: true });
-    pyro.close();`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
-    uid: PLAIN_USER,
-    gid: PLAIN_USER,
-    cwd: "/",
-    stdio: ["pipe", "pipe", "inherit"],
-    env: {
-      PATH: process.env["PATH"],
-      HOME: home,
-      PYRO_CACHE_DIR: cache,
-      PYRO_STATE_DIR: state,
-      PYRO_RUNTIME_DIR: runtime,
-    },
-  });
-  const [line] = (await Promise.race([
-    once(createInterface(child.stdout), "line"),
-    once(child, "exit").then(([code]) => assert.fail(`the plain user's process ended with ${code}`)),
-  ])) as [string];
-  const [machine = "", confinement] = line.split(" ");
-  assert.equal(confinement, "full");
-  return {
-    machine,
-    runtime,
-    cache,
-    stop: async () => {
-      child.stdin.end();
-      await once(child, "exit");
-    },
-  };
 }
 
 /** A QEMU without a guest, started by the launcher with what a VMM gets, but for what `leaveOut` names. */
