@@ -16,6 +16,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { serverSocketPath } from "../../src/host/paths.ts";
+import { findQemu } from "../../src/vmm/qemu/version.ts";
 import { packageFile } from "../../src/host/package-files.ts";
 import { CLI, paths } from "../support/guest-host.ts";
 
@@ -69,6 +70,8 @@ function spoil(directory: string, which: RegExp): void {
 
 const installed = (cache: string): string => join(cache, "environments", "linux-x86_64", "debian_12-1.0.0");
 
+const { path: qemu } = await findQemu();
+
 interface Case {
   readonly name: string;
   readonly env: () => NodeJS.ProcessEnv;
@@ -103,9 +106,14 @@ const CASES: readonly Case[] = [
   },
   { name: "an unknown machine", code: "invalid_argument", env: () => ({ PYRO_MACHINE: "host" }) },
   {
-    name: "a root file system that was altered",
-    code: "artifact_corrupt",
-    env: () => directories("altered", (cache) => spoil(installed(cache), /^rootfs\./)),
+    // With something to build it with, it is made again and the command runs in its guest.
+    name: "a root file system that was altered, and no tool to make it again",
+    code: "dependency_missing|artifact_corrupt",
+    env: () => ({
+      ...directories("altered", (cache) => spoil(installed(cache), /^rootfs\./)),
+      PATH: "/nowhere",
+      PYRO_QEMU: qemu,
+    }),
   },
   {
     name: "an initramfs that was altered",
