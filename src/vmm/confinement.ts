@@ -53,7 +53,7 @@ export async function confinementHere(launcher: string): Promise<Confinement> {
 }
 
 /** Confines the launcher itself as a VMM would be, and sees whether it runs. */
-export async function probeConfinement(launcher: string): Promise<Confinement> {
+async function probeConfinement(launcher: string): Promise<Confinement> {
   const parent = await mkdtemp(join(tmpdir(), "pyro-jail-"));
   try {
     const directory = join(parent, "vmm");
