@@ -65,6 +65,17 @@ export async function run(file, args, { env, onOutput, stdin = "ignore", killWhe
 }
 
 /**
+ * As `run`, in a process that the kernel ends when this one is gone, whatever ended it.
+ *
+ * @param {Parameters<typeof run>[2]} options
+ */
+export async function runTied(file, args, options = {}) {
+  const setpriv = findProgram("setpriv");
+  if (setpriv === undefined) throw new Refusal("setpriv is not installed", "install util-linux");
+  return await run(setpriv, ["--pdeathsig", "KILL", "--", file, ...args], options);
+}
+
+/**
  * As `run`, and refuses with the command line when it fails.
  *
  * @param {Parameters<typeof run>[2]} options

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { run } from "./command.mjs";
+import { run, runTied } from "./command.mjs";
 import { COMPILED, inProject, tool } from "./project.mjs";
 import { setUp } from "./setup/setup.mjs";
 import { makeSandbox } from "./suite/sandbox.mjs";
@@ -19,8 +19,10 @@ await runEntry(async ([option, ...words]) => {
   const compiled = await run(tool("tsc"), ["--project", inProject("tsconfig.json")]);
   if (compiled !== 0) return compiled;
   const sandbox = makeSandbox();
+  // Ctrl-C ends the command's machine; what is left of it is removed below.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => undefined);
   try {
-    return await run(
+    return await runTied(
       process.execPath,
       ["--enable-source-maps", join(COMPILED, "test", "nested", "shell.js"), ...words],
       {

@@ -2,9 +2,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram, run } from "../command.mjs";
+import { run, runTied } from "../command.mjs";
 import { inProject } from "../project.mjs";
-import { Refusal } from "../terminal.mjs";
 import { compiledPath, sourceOf } from "./test-files.mjs";
 
 /** Imports the test files it is given: Node 20 has no way of its own to run several in one process. */
@@ -21,7 +20,10 @@ export async function runNodeTests(stage, files, { concurrency, timeoutSeconds, 
   const compiled = files.map((path) => compiledPath(path));
   const code =
     oneProcess === true
-      ? await runTied([...nodeOptions(verdicts), ONE_PROCESS, ...compiled], { env, timeoutSeconds })
+      ? await runTied(process.execPath, [...nodeOptions(verdicts), ONE_PROCESS, ...compiled], {
+          env,
+          killWhen: AbortSignal.timeout(timeoutSeconds * 1000),
+        })
       : await run(
           process.execPath,
           [
@@ -40,14 +42,6 @@ export async function runNodeTests(stage, files, { concurrency, timeoutSeconds, 
   if (code !== 0 && tally.failures.length === before)
     tally.fail(stage, "node --test", `exit status ${code} without a failed test`);
   rmSync(folder, { recursive: true });
-}
-
-/** Node in a process that the kernel ends when this one is gone, whatever ended it: what it started counts on that. */
-async function runTied(args, { env, timeoutSeconds }) {
-  const setpriv = findProgram("setpriv");
-  if (setpriv === undefined) throw new Refusal("setpriv is not installed", "install util-linux");
-  const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
-  return await run(setpriv, ["--pdeathsig", "KILL", "--", process.execPath, ...args], { env, killWhen: deadline });
 }
 
 function nodeOptions(verdicts) {
