@@ -10,11 +10,12 @@ import { confinementHere } from "../vmm/confinement.ts";
 import type { VmmDriver } from "../vmm/driver.ts";
 import { firecrackerDriver } from "../vmm/firecracker/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
-import { qemuDriver } from "../vmm/qemu/driver.ts";
+import { prepareRestore, qemuDriver } from "../vmm/qemu/driver.ts";
 import { findQemu } from "../vmm/qemu/version.ts";
 import { selectVmm, type VmmChoice } from "../vmm/select.ts";
 import type { BootableEnvironment } from "./bootable.ts";
 import type { MachineSources } from "./machines.ts";
+import { lastUsedTemplate } from "./template.ts";
 
 /** One warm machine makes the next call quick; more would only hold memory. */
 const READY_MACHINES_DEFAULT = 1;
@@ -29,8 +30,8 @@ export interface HostSourceOptions {
 export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions): MachineSources {
   const initramfs = initramfsCache(paths, env);
   const launcher = verifiedLauncher(env);
-  // What a first call will ask, asked while the server starts; whoever needs the answer hears of a failure.
-  findQemu(env).catch(() => undefined);
+  // Whoever needs any of it hears of a failure.
+  lookAhead(paths, env, launcher).catch(() => undefined);
   // Neither the CPU nor the rate of its counter changes while the host is up.
   let cpu: HostCpu | undefined;
   let toldReason: string | undefined;
@@ -58,6 +59,16 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
       };
     },
   };
+}
+
+/** What a first call will most likely need, begun while the server starts: asking QEMU, and the template that was used last. */
+async function lookAhead(paths: HostPaths, env: NodeJS.ProcessEnv, launcher: () => Promise<string>): Promise<void> {
+  const [{ version }, launcherPath, template] = await Promise.all([
+    findQemu(env),
+    launcher(),
+    lastUsedTemplate(paths, "qemu"),
+  ]);
+  if (template !== undefined) await prepareRestore({ launcher: launcherPath, version }, template);
 }
 
 /** The one place where a choice becomes a driver. */

@@ -14,7 +14,7 @@ import {
   removeMachineDirectory,
   writeMachineRecord,
 } from "./machine-directory.ts";
-import { findTemplate, makeTemplate, type Template, templateKey } from "./template.ts";
+import { findTemplate, makeTemplate, markUsed, type Template, templateKey } from "./template.ts";
 
 /** A cold boot takes 3-5 s idle under TCG; ten times that on a loaded host is still a boot. */
 const BOOT_DEADLINE_MS = 120_000;
@@ -79,7 +79,10 @@ export async function ensureTemplate(
 ): Promise<Template> {
   const parts = templateParts(kind);
   const found = await findTemplate(context.paths, templateKey(parts));
-  if ("template" in found && found.template.id !== unfit) return found.template;
+  if ("template" in found && found.template.id !== unfit) {
+    await markUsed(found.template);
+    return found.template;
+  }
   const why = "template" in found ? "it did not start" : found.missing;
   if (why !== undefined) context.onNotice(`the template of ${kind.environment.name} is made again: ${why}`);
   onBuild();

@@ -5,8 +5,8 @@
  * altered is made again.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import { isErrno, readTextIfPresent, syncDirectory } from "../host/files.ts";
@@ -67,6 +67,34 @@ export async function findTemplate(
   if (state === undefined) return { missing: "its device state is gone" };
   if (sha256(state) !== record.data.state.sha256) return { missing: "its device state was changed" };
   return { template: { ...files, id: sha256(text) } };
+}
+
+/** Remembers that the template was used now. */
+export async function markUsed(template: TemplateFiles): Promise<void> {
+  const now = new Date();
+  // Only a hint: a template that is gone or may not be touched is as good without it.
+  await utimes(join(dirname(template.memoryPath), RECORD_NAME), now, now).catch(() => undefined);
+}
+
+/** The template that was used last, by what makes a machine of such a VMM; not looked at any closer. */
+export async function lastUsedTemplate(paths: HostPaths, vmm: string): Promise<TemplateFiles | undefined> {
+  const parent = templatesDirectory(paths);
+  const names = await readdir(parent).catch(() => []);
+  const candidates = await Promise.all(
+    names
+      .filter((name) => !name.startsWith(PARTIAL_PREFIX))
+      .map(async (name) => {
+        const found = await stat(join(parent, name, RECORD_NAME)).catch(() => undefined);
+        return { directory: join(parent, name), usedMs: found?.mtimeMs ?? Number.NEGATIVE_INFINITY };
+      }),
+  );
+  const [last] = candidates.toSorted((one, other) => other.usedMs - one.usedMs);
+  if (last === undefined) return undefined;
+  const record = templateRecord.safeParse(
+    parseJson((await readTextIfPresent(join(last.directory, RECORD_NAME))) ?? ""),
+  );
+  const isOfVmm = record.success && String(record.data.parts["vmm"]).startsWith(`${vmm} `);
+  return isOfVmm ? templateFiles(last.directory) : undefined;
 }
 
 /**

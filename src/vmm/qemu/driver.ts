@@ -75,18 +75,39 @@ async function boot(
   return await QemuMachine.start({ ...start, writablePaths: [memoryPath] }, plan, args);
 }
 
-/** Starts QEMU with a template's memory, in a way that it can never alter the template. */
-async function startFrom(
-  options: QemuDriverOptions,
-  plan: MachinePlan,
+/**
+ * Which of a template's files are given to QEMU as sealed copies. A read-only mount keeps the memory file as it is, if
+ * there is such a mount and QEMU is content with it.
+ */
+async function filesToSeal(
+  { launcher, version }: Pick<QemuDriverOptions, "launcher" | "version">,
   { memoryPath, statePath }: TemplateFiles,
-): Promise<QemuMachine> {
-  await using scope = new Scope();
-  const { accelerator, tscKhz, launcher, version } = options;
+): Promise<{ isFull: boolean; byPath: boolean; files: readonly string[] }> {
   const isFull = (await confinementHere(launcher)).level === "full";
-  // A read-only mount keeps the file as it is, if there is one and QEMU is content with it.
   const byPath = isFull && isAtLeast(version, READS_MEMORY_ONLY_SINCE);
-  const files = byPath ? [statePath] : [statePath, memoryPath];
+  return { isFull, byPath, files: byPath ? [statePath] : [statePath, memoryPath] };
+}
+
+/**
+ * Has all that takes long in a restore of `template` done before there is a machine to restore: a server that starts does
+ * so for the template that its first call will most likely need.
+ * @throws PyroError as `sealFiles` does
+ */
+export async function prepareRestore(
+  program: Pick<QemuDriverOptions, "launcher" | "version">,
+  template: TemplateFiles,
+): Promise<void> {
+  const { files } = await filesToSeal(program, template);
+  // Kept for a while by itself.
+  (await sealFiles(program.launcher, files)).release();
+}
+
+/** Starts QEMU with a template's memory, in a way that it can never alter the template. */
+async function startFrom(options: QemuDriverOptions, plan: MachinePlan, template: TemplateFiles): Promise<QemuMachine> {
+  await using scope = new Scope();
+  const { accelerator, tscKhz, launcher } = options;
+  const { memoryPath } = template;
+  const { isFull, byPath, files } = await filesToSeal(options, template);
   const sealed = await sealFiles(launcher, files);
   scope.defer(() => sealed.release());
   const descriptors = await Promise.all(

@@ -10,7 +10,9 @@ import { PyroError } from "../../../src/contract/error.ts";
 import { hostPaths, templatesDirectory } from "../../../src/host/paths.ts";
 import {
   findTemplate,
+  lastUsedTemplate,
   makeTemplate,
+  markUsed,
   removePartialTemplates,
   type Template,
   type TemplateParts,
@@ -46,6 +48,23 @@ test("template: one that was made is found, and one that is made again is anothe
   assert.notEqual(second.id, first.id);
   assert.deepEqual(await findTemplate(paths, KEY), { template: second });
   assert.equal(await readFile(second.memoryPath, "utf8"), "memory two");
+});
+
+test("template: the one that was used last is known, if it is of the VMM that is asked about", async () => {
+  const elsewhere = hostPaths({ PYRO_CACHE_DIR: join(directory, "used"), HOME: directory });
+  assert.equal(await lastUsedTemplate(elsewhere, "qemu"), undefined);
+  const made: Template[] = [];
+  const longAgo = async ({ memoryPath }: Template): Promise<void> =>
+    await utimes(join(dirname(memoryPath), "template.json"), 1, 1);
+  for (const rootfs of ["first", "second"]) {
+    made.push(await makeTemplate(elsewhere, { ...PARTS, rootfs }, saving(rootfs)));
+  }
+  for (const template of made) {
+    await Promise.all(made.map(longAgo));
+    await markUsed(template);
+    assert.equal((await lastUsedTemplate(elsewhere, "qemu"))?.memoryPath, template.memoryPath);
+  }
+  assert.equal(await lastUsedTemplate(elsewhere, "firecracker"), undefined);
 });
 
 /** What can happen to a template's files, and the word that names it. */
