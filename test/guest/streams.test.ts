@@ -112,8 +112,17 @@ test("streams: --json is one object with sorted keys, and nothing else is said",
   assert.deepEqual([code, stderr], [4, ""]);
   const result = JSON.parse(stdout.toString()) as Record<string, unknown>;
   assert.deepEqual(Object.keys(result), [
-    ...["cleanup", "command", "duration_ms", "environment", "environment_version", "execution_mode", "exit_code"],
-    ...["isolation", "out_of_memory", "signal", "stderr", "stderr_base64", "stderr_dropped_bytes", "stdout"],
+    ...["cleanup", "command", "confinement", "duration_ms", "environment", "environment_version", "execution_mode"],
+    ...[
+      "exit_code",
+      "isolation",
+      "out_of_memory",
+      "signal",
+      "stderr",
+      "stderr_base64",
+      "stderr_dropped_bytes",
+      "stdout",
+    ],
     ...["stdout_dropped_bytes", "timed_out", "vm_id"],
   ]);
   assert.deepEqual([result["exit_code"], result["stdout"], result["stderr_base64"]], [4, "out\n", "/w=="]);
