@@ -8,7 +8,7 @@ import type { HostPaths } from "../src/host/paths.ts";
 import { emptySeedPath, type MachineKind, machinePlan } from "../src/machine/bootable.ts";
 import { startExec } from "../src/machine/exec.ts";
 import { configureGuest } from "../src/machine/guest-setup.ts";
-import { createMachineDirectory } from "../src/machine/machine-directory.ts";
+import { createMachineDirectory, createPlaceholderVolume } from "../src/machine/machine-directory.ts";
 import { hostMachineSources } from "../src/machine/host-sources.ts";
 import type { AgentClient } from "../src/guest/link.ts";
 import { hostCpu } from "../src/vmm/host-cpu.ts";
@@ -47,7 +47,8 @@ export interface BareMachine {
 /** Boots cold, to the moment at which commands are answered. */
 export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<BareMachine> {
   const id = randomBytes(6).toString("hex");
-  const { directory, vmmDirectory, volumePath } = await createMachineDirectory(paths, id);
+  const { directory, vmmDirectory } = await createMachineDirectory(paths, id);
+  const volumePath = await createPlaceholderVolume(directory);
   const plan = await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath });
   const raw = await SocketSlot.listen(join(vmmDirectory, "raw.sock"));
   const choice = await selectVmm({ paths, env: ENV });

@@ -4,6 +4,7 @@
 //! - [`channel`] opens byte streams to the host, each with a [`greeting`],
 //! - [`service`] answers the host's calls on them,
 //! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
+//! - [`volume`] is what a workspace keeps,
 //! - [`exec`] runs commands, and [`reaper`] takes in what died.
 
 pub mod boot;
@@ -18,4 +19,5 @@ pub mod proto;
 pub mod reaper;
 pub mod service;
 pub mod system_error;
+pub mod volume;
 mod watched;

@@ -2,11 +2,23 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::boot::filesystems::ensure_directory;
+use crate::system_error::{Doing, SystemError};
 
 /// Most that is read of either file, in bytes. A guest's root may put anything there.
 const FILE_LIMIT_BYTES: u64 = 1 << 20;
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// Who owns an empty workspace, besides root the user that every workspace has: the first that Debian's adduser would give.
+pub const WORKSPACE_UID: u32 = 1000;
+/// That user's name, where the image has none of this number.
+const WORKSPACE_USER: &str = "dev";
 
 /// Whom a command runs as (passwd(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +60,45 @@ impl fmt::Display for UnknownUser {
 /// # Errors
 /// The user is not in `/etc/passwd`.
 pub fn find_user(name_or_uid: &str) -> Result<User, UnknownUser> {
-    let passwd = read_bounded("/etc/passwd").unwrap_or_default();
-    let group = read_bounded("/etc/group").unwrap_or_default();
+    let passwd = read_bounded(PASSWD).unwrap_or_default();
+    let group = read_bounded(GROUP).unwrap_or_default();
     let wanted = if name_or_uid.is_empty() { "root" } else { name_or_uid };
     match lookup(&passwd, &group, wanted) {
         Some(user) => Ok(user),
         None if wanted == "root" || wanted == "0" => Ok(User::root()),
         None => Err(UnknownUser(wanted.to_owned())),
     }
+}
+
+/// Gives the user's root a user [`WORKSPACE_UID`], for what refuses to run as root, unless it has one.
+///
+/// # Errors
+/// The file or directory that could not be written.
+pub fn add_workspace_user() -> Result<(), SystemError> {
+    let passwd = read_bounded(PASSWD).unwrap_or_default();
+    if passwd.lines().filter_map(parse_user).any(|user| user.uid == WORKSPACE_UID) {
+        return Ok(());
+    }
+    let home = format!("/home/{WORKSPACE_USER}");
+    ensure_directory(Path::new(&home))?;
+    std::os::unix::fs::chown(&home, Some(WORKSPACE_UID), Some(WORKSPACE_UID)).doing(|| format!("chown {home}"))?;
+    let group = read_bounded(GROUP).unwrap_or_default();
+    if !group.lines().any(|line| line.split(':').nth(2) == Some("1000")) {
+        append(GROUP, &group, &format!("{WORKSPACE_USER}:x:{WORKSPACE_UID}:"))?;
+    }
+    let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+    // Last: a crash before it does all of it again.
+    let line = format!("{WORKSPACE_USER}:x:{WORKSPACE_UID}:{WORKSPACE_UID}::{home}:{shell}");
+    append(PASSWD, &passwd, &line)
+}
+
+/// Adds a line to a file with this content, which may lack its last line feed.
+fn append(path: &str, content: &str, line: &str) -> Result<(), SystemError> {
+    let before = if content.is_empty() || content.ends_with('\n') { "" } else { "\n" };
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let opened = File::options().append(true).create(true).mode(0o644).custom_flags(flags).open(path);
+    let text = format!("{before}{line}\n");
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).doing(|| format!("write {path}"))
 }
 
 /// Names win over numbers, as in chown(1).

@@ -22,6 +22,7 @@ fn configure() -> ConfigureRequest {
         machine_id: NONCE.into(),
         hostname: "pyro".into(),
         workspace_path: "/".into(),
+        volume: None,
     }
 }
 
@@ -37,7 +38,7 @@ async fn stale_bytes_before_a_greeting_do_not_count() {
 async fn two_greetings_get_two_answers_and_nothing_else() {
     let mut stream = dial(&agent(Box::new(Sessions)));
     stream.write_all(format!("PYRO/1 {NONCE}\nPYRO/9 {SECOND_NONCE}\n").as_bytes()).await.unwrap();
-    let expected = format!("PYRO-AGENT/1 {NONCE}\nPYRO-AGENT/1 {SECOND_NONCE}\n");
+    let expected = format!("PYRO-AGENT/1 {NONCE}\nPYRO-AGENT/2 {SECOND_NONCE}\n");
     let mut answers = vec![0; expected.len()];
     stream.read_exact(&mut answers).await.unwrap();
     assert_eq!(answers, expected.as_bytes());

@@ -3,8 +3,10 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../contract/error.ts";
 
-/** Newest protocol version this host speaks; the oldest one is the same until there is a second. */
-export const PROTOCOL_VERSION = 1;
+/** Newest protocol version this host speaks. */
+export const PROTOCOL_VERSION = 2;
+/** An agent of the version before has no volumes, and all else. */
+const OLDEST_PROTOCOL_VERSION = 1;
 /** A line longer than this is no greeting; stale bytes are skipped in pieces of at most this much memory. */
 const LINE_BYTES_MAX = 64;
 
@@ -60,7 +62,7 @@ export async function greet(stream: Duplex, deadlineMs: number): Promise<number>
 }
 
 function checkVersion(version: number): number | PyroError {
-  if (version === PROTOCOL_VERSION) return version;
+  if (version >= OLDEST_PROTOCOL_VERSION && version <= PROTOCOL_VERSION) return version;
   return new PyroError(
     "protocol_mismatch",
     `the guest agent speaks protocol ${version}, this host ${PROTOCOL_VERSION}`,

@@ -1,6 +1,6 @@
 /** What a machine is started from, in the words of the machine layer. */
 import { join } from "node:path";
-import type { ConfinementLevel, ExecutionMode, Isolation } from "../contract/run.ts";
+import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
 import type { KernelFormat, MachinePlan, MachineShape, VmmDriver } from "../vmm/driver.ts";
 import type { TemplateParts } from "./template.ts";
 
@@ -27,6 +27,9 @@ export interface MachineKind {
   readonly isolation: Isolation;
   readonly confinement: ConfinementLevel;
 }
+
+export const machineNameOf = ({ driver }: MachineKind): MachineName =>
+  driver.kind === "firecracker" ? "firecracker" : `qemu-${driver.accelerator}`;
 
 export const executionModeOf = (kind: MachineKind): ExecutionMode => kind.driver.executionMode;
 

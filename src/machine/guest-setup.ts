@@ -1,28 +1,40 @@
 /** The duties of every start: what makes a restored machine a new one before it answers its first command. */
 import { randomBytes } from "node:crypto";
 import { guestError, type GuestLink } from "../guest/link.ts";
+import { stateOf } from "./guest-volume.ts";
+import type { VolumeRequest, VolumeState } from "./machine.ts";
 
 /** Bytes of host randomness given to the guest's kernel; it reseeds with 32 (drivers/char/random.c). */
 const ENTROPY_BYTES = 64;
 const CONFIGURE_DEADLINE_MS = 30_000;
+/** The same with a volume whose log is replayed, on a busy disk. */
+const VOLUME_DEADLINE_MS = 120_000;
 /** Reading the root file system's first pages and running a program under TCG on a loaded host. */
 const PREPARE_DEADLINE_MS = 120_000;
 
 export const WORKSPACE_PATH = "/workspace";
 
-/** Gives the guest entropy, time and identity, and its root file system. */
-export async function configureGuest(link: GuestLink, machineId: string): Promise<void> {
+/** Gives the guest entropy, time and identity, its root file system, and the volume if it is to have one: how that is. */
+export async function configureGuest(
+  link: GuestLink,
+  machineId: string,
+  volume?: VolumeRequest,
+): Promise<VolumeState | undefined> {
   try {
-    await link.agent.configure(
+    const answer = await link.agent.configure(
       {
         entropy: randomBytes(ENTROPY_BYTES),
         unixTimeNs: unixTimeNs(),
         machineId: randomBytes(16).toString("hex"),
         hostname: `pyro-${machineId}`,
         workspacePath: WORKSPACE_PATH,
+        ...(volume === undefined
+          ? {}
+          : { volume: { snapshotIds: [...volume.snapshotIds], resetTo: volume.resetTo ?? "" } }),
       },
-      { timeoutMs: CONFIGURE_DEADLINE_MS },
+      { timeoutMs: volume === undefined ? CONFIGURE_DEADLINE_MS : VOLUME_DEADLINE_MS },
     );
+    return volume === undefined ? undefined : stateOf(answer.volume);
   } catch (failure) {
     throw guestError(failure, "setting the guest up");
   }

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
 import { kernelFile } from "../environment/kernel-elf.ts";
-import { VSOCK_MODULES } from "../environment/kernel-modules.ts";
+import { VOLUME_MODULES, VSOCK_MODULES } from "../environment/kernel-modules.ts";
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, shippedDigest, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
@@ -20,6 +20,9 @@ import { lastUsedTemplate } from "./template.ts";
 /** One warm machine makes the next call quick; more would only hold memory. */
 const READY_MACHINES_DEFAULT = 1;
 const READY_MACHINES_MAX = 8;
+
+/** A kernel without them runs machines, but not on Firecracker, or none that keep something. */
+const OPTIONAL_MODULES = [...VOLUME_MODULES, ...VSOCK_MODULES];
 
 export interface HostSourceOptions {
   readonly paths: HostPaths;
@@ -125,14 +128,14 @@ function initramfsCache(
     if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
     const build = async (): Promise<Initramfs> => {
       const { path: agentPath } = await verifyPackageFile("agent", env);
-      return await ensureInitramfs({ paths, kernel, agentPath, optionalModules: VSOCK_MODULES });
+      return await ensureInitramfs({ paths, kernel, agentPath, optionalModules: OPTIONAL_MODULES });
     };
     const shipped = await shippedDigest("agent", env);
     // An agent or a kernel of the user's own may change, with its modules, and keep its name.
     const own = shipped === undefined || (env["PYRO_KERNEL"] ?? "") !== "";
     const initramfs = own
       ? await build()
-      : await initramfsOfInputs(paths, [kernel.sha256, shipped, ...VSOCK_MODULES], build);
+      : await initramfsOfInputs(paths, [kernel.sha256, shipped, ...OPTIONAL_MODULES], build);
     built.set(key, initramfs);
     return initramfs;
   };

@@ -1,5 +1,5 @@
 /**
- * The directory of one machine: its sockets, its record, its volume. It lies in the runtime directory, for a machine does
+ * The directory of one machine: its sockets and its record. It lies in the runtime directory, for a machine does
  * not outlive the host's uptime either.
  */
 import { randomBytes } from "node:crypto";
@@ -12,8 +12,8 @@ import { isErrno } from "../host/files.ts";
 import { emptySeedPath } from "./bootable.ts";
 import { identifyProcess, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
 
-/** Size of the volume's slot. The file is sparse: it takes the blocks that a guest has written. */
-const VOLUME_BYTES = 64 * 1024 ** 3;
+/** Size of the volume's slot, and of every new volume. The file is sparse: it takes the blocks that a guest has written. */
+export const VOLUME_BYTES = 64 * 1024 ** 3;
 
 /** Size of the seed's slot. A restored machine keeps the size its drives had in the template, so every seed has this one. */
 const SEED_SLOT_BYTES = 64 * 1024 ** 3;
@@ -41,14 +41,19 @@ export function newMachineId(): string {
 /** What the VMM may write to besides its drives: the record and the log, which the server believes, lie outside. */
 const VMM_DIRECTORY_NAME = "vmm";
 
-/** Makes the directory with an empty, sparse volume in it, and one for the VMM. */
+/** Makes the directory, and in it one for the VMM. */
 export async function createMachineDirectory(
   paths: HostPaths,
   id: string,
-): Promise<{ directory: string; vmmDirectory: string; volumePath: string }> {
+): Promise<{ directory: string; vmmDirectory: string }> {
   const directory = machineRuntimeDirectory(paths, id);
   const vmmDirectory = join(directory, VMM_DIRECTORY_NAME);
   await mkdir(vmmDirectory, { recursive: true, mode: 0o700 });
+  return { directory, vmmDirectory };
+}
+
+/** Makes the volume of a machine that keeps nothing: empty, sparse, gone with the machine's directory. */
+export async function createPlaceholderVolume(directory: string): Promise<string> {
   const volumePath = join(directory, "volume.raw");
   const volume = await open(volumePath, "wx", 0o600);
   try {
@@ -56,7 +61,7 @@ export async function createMachineDirectory(
   } finally {
     await volume.close();
   }
-  return { directory, vmmDirectory, volumePath };
+  return volumePath;
 }
 
 /** Makes the seed drive of machines without a seed: empty, sparse, shared by all of them. */

@@ -39,9 +39,54 @@ export interface Exec {
   readonly outcome: Promise<ExecOutcome>;
 }
 
+/** How a workspace's volume is. */
+export interface VolumeState {
+  /** Changes with every change to the workspace's tree, and with nothing else. */
+  readonly workspaceGeneration: number;
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+}
+
+/** How much is in a tree, counted up to a limit. */
+export interface TreeCount {
+  readonly entries: number;
+  /** Sizes of its regular files. */
+  readonly bytes: number;
+  /** Whether that is all. */
+  readonly complete: boolean;
+}
+
+/** The volume that a machine was opened with. What is answered is on the host's disk. */
+export interface MachineVolume {
+  /** How it was when the machine was opened. */
+  readonly opened: VolumeState;
+  /** Keeps the workspace's tree as it is now. @throws PyroError already_exists, resource_exhausted */
+  createSnapshot(id: string): Promise<{ volume: VolumeState; tree: TreeCount }>;
+  /** @throws PyroError not_found */
+  deleteSnapshot(id: string): Promise<void>;
+  /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */
+  sync(options: { trim: boolean }): Promise<VolumeState>;
+}
+
+/** What a machine is opened with when it is to keep something. */
+export interface VolumeRequest {
+  /** The volume's file: a btrfs, made by pyro or used by a machine before. No other machine may have it. */
+  readonly path: string;
+  /** Ids of its snapshots; others are left of a crash and are removed. */
+  readonly snapshotIds: readonly string[];
+  /** Id of the snapshot, or `baseline`, that the workspace becomes a copy of; undefined: it stays as it is. */
+  readonly resetTo: string | undefined;
+}
+
 export interface OpenMachine {
   /** 12 hexadecimal digits. */
   readonly id: string;
+  /** What it runs on, in the words of `--machine`. */
+  readonly machineName: MachineName;
+  /** Directory of the environment that its drives lie in. */
+  readonly installDir: string;
+  /** Undefined: it keeps nothing. */
+  readonly volume: MachineVolume | undefined;
   readonly environment: string;
   readonly environmentVersion: string;
   readonly shape: MachineShape;
@@ -62,6 +107,8 @@ export interface OpenRequest {
   /** Undefined: the best that works. */
   readonly machine: MachineName | undefined;
   readonly requireIsolation: "any" | "hardware";
+  /** Undefined: what the guest writes is gone with the machine. */
+  readonly volume?: VolumeRequest | undefined;
   readonly signal: AbortSignal;
   readonly onPull: (progress: PullProgress) => void;
   readonly onPhase: (phase: "create" | "start", vmId: string | undefined) => void;

@@ -10,7 +10,7 @@ import type { Machines, OpenMachine, OpenRequest } from "./machine.ts";
 import { openMachine } from "./open-machine.ts";
 import { ReadyMachines } from "./ready-machines.ts";
 import { SingleFlight } from "../host/single-flight.ts";
-import { ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "./start.ts";
+import { type ConfiguredMachine, ensureTemplate, type StartContext, startFromTemplate } from "./start.ts";
 import { removePartialTemplates, type Template, templateKey } from "./template.ts";
 
 /** What the machine layer needs of the layers below, chosen by whoever composes the server. */
@@ -116,7 +116,9 @@ class MachineTable implements Machines {
     };
     const kind: MachineKind = { environment, shape, ...vmm };
     const started = await this.#using(kind, async () => {
-      return (await this.#ready.take(kind, request.signal)) ?? (await this.#start(kind, request));
+      // A ready machine has no volume, and none can be given to it.
+      const ready = request.volume === undefined ? await this.#ready.take(kind, request.signal) : undefined;
+      return ready ?? (await this.#start(kind, request));
     });
     if (request.signal.aborted) {
       await started.scope.close();
@@ -151,18 +153,19 @@ class MachineTable implements Machines {
     options.onProgress({ phase: "ready", environment: name });
   }
 
-  async #start(kind: MachineKind, request: OpenRequest): Promise<StartedMachine> {
+  async #start(kind: MachineKind, request: OpenRequest): Promise<ConfiguredMachine> {
     checkMemory(kind);
     const context = this.#context(request.signal);
     const build = (): void => request.onPull({ phase: "template", environment: kind.environment.name });
     const template = await this.#template(kind, context, build);
     try {
-      return await startFromTemplate(kind, template, context);
+      return await startFromTemplate(kind, template, context, request.volume);
     } catch (failure) {
       // Nothing of the caller's has run yet, so a template that this VMM does not load may be made again: once.
       if (!PyroError.is(failure) || !TEMPLATE_MAY_BE_UNFIT.includes(failure.code)) throw failure;
       this.#sources.onNotice(`${kind.environment.name} did not start from its template: ${failure.message}`);
-      return await startFromTemplate(kind, await this.#template(kind, context, build, template.id), context);
+      const another = await this.#template(kind, context, build, template.id);
+      return await startFromTemplate(kind, another, context, request.volume);
     }
   }
 
@@ -211,7 +214,8 @@ class MachineTable implements Machines {
     this.#held.delete(id);
     this.#changed();
     // Not earlier: making a machine ready takes CPU that the command had better use.
-    if (entry !== undefined && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
+    const mayComeAgain = entry?.machine.volume === undefined;
+    if (entry !== undefined && mayComeAgain && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
   }
 
   #changed(): void {

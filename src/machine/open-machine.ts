@@ -1,11 +1,11 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
-import { executionModeOf, type MachineKind } from "./bootable.ts";
+import { executionModeOf, type MachineKind, machineNameOf } from "./bootable.ts";
 import type { Exec, ExecRequest, OpenMachine } from "./machine.ts";
-import type { StartedMachine } from "./start.ts";
+import type { ConfiguredMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
-export function openMachine(started: StartedMachine, kind: MachineKind, onClose: () => void): OpenMachine {
+export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClose: () => void): OpenMachine {
   const { id, vmm, scope } = started;
   let closing: Promise<void> | undefined;
   const lost = new Promise<PyroError>((resolve) => {
@@ -19,6 +19,9 @@ export function openMachine(started: StartedMachine, kind: MachineKind, onClose:
   };
   return {
     id,
+    machineName: machineNameOf(kind),
+    installDir: kind.environment.installDir,
+    volume: started.volume,
     environment: kind.environment.name,
     environmentVersion: kind.environment.version,
     shape: kind.shape,

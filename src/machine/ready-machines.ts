@@ -8,7 +8,7 @@
 import { PyroError } from "../contract/error.ts";
 import { isAlive } from "../host/process-identity.ts";
 import { type MachineKind, templateParts } from "./bootable.ts";
-import type { StartedMachine } from "./start.ts";
+import type { ConfiguredMachine } from "./start.ts";
 import { templateKey } from "./template.ts";
 
 /** Time after which a machine that nobody took is ended. */
@@ -19,7 +19,7 @@ const WARM_UP_LIMIT_MS = 20_000;
 interface Ready {
   readonly key: string;
   /** Undefined when it could not be made, or was cancelled. */
-  readonly machine: Promise<StartedMachine | undefined>;
+  readonly machine: Promise<ConfiguredMachine | undefined>;
   readonly cancel: () => void;
   readonly expiry: NodeJS.Timeout;
   /** Whether it could be taken without waiting. */
@@ -30,7 +30,7 @@ interface ReadyMachinesOptions {
   /** How many at most, of all kinds together; 0: none. */
   readonly limit: number;
   readonly keptForMs?: number;
-  readonly start: (kind: MachineKind, signal: AbortSignal) => Promise<StartedMachine>;
+  readonly start: (kind: MachineKind, signal: AbortSignal) => Promise<ConfiguredMachine>;
   readonly onChange: () => void;
   readonly onNotice: (notice: string) => void;
 }
@@ -54,7 +54,7 @@ export class ReadyMachines {
    * Takes a ready machine of this kind, or undefined. One that is being made is waited for: it is ahead of a new one. On
    * abort its making is cancelled; what comes all the same is the caller's.
    */
-  async take(kind: MachineKind, signal: AbortSignal): Promise<StartedMachine | undefined> {
+  async take(kind: MachineKind, signal: AbortSignal): Promise<ConfiguredMachine | undefined> {
     const key = templateKey(templateParts(kind));
     const ready = this.#ready.find((each) => each.key === key);
     if (ready === undefined) return undefined;
@@ -97,7 +97,7 @@ export class ReadyMachines {
     await Promise.all(this.#ending);
   }
 
-  #watch(ready: Ready, machine: StartedMachine | undefined): void {
+  #watch(ready: Ready, machine: ConfiguredMachine | undefined): void {
     if (machine === undefined || !this.#ready.includes(ready)) return;
     ready.warm = true;
     this.#options.onChange();
@@ -105,7 +105,7 @@ export class ReadyMachines {
     void machine.vmm.exited.then(() => this.#end(ready));
   }
 
-  async #make(kind: MachineKind, signal: AbortSignal): Promise<StartedMachine> {
+  async #make(kind: MachineKind, signal: AbortSignal): Promise<ConfiguredMachine> {
     const machine = await this.#options.start(kind, signal);
     const onAbort = (): void => void machine.vmm.kill();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -147,7 +147,7 @@ export class ReadyMachines {
 }
 
 /** Runs the smallest program once. */
-async function warmUp(machine: StartedMachine): Promise<void> {
+async function warmUp(machine: ConfiguredMachine): Promise<void> {
   await machine.exec({
     argv: ["/bin/true"],
     env: {},

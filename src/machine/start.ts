@@ -7,9 +7,10 @@ import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.t
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import type * as GuestSide from "./guest-side.ts";
-import type { Exec, ExecRequest } from "./machine.ts";
+import type { Exec, ExecRequest, MachineVolume, VolumeRequest } from "./machine.ts";
 import {
   createMachineDirectory,
+  createPlaceholderVolume,
   newMachineId,
   removeMachineDirectory,
   writeMachineRecord,
@@ -38,6 +39,12 @@ export interface StartedMachine {
   readonly scope: Scope;
 }
 
+/** A machine that has been configured: commands can be started. */
+export interface ConfiguredMachine extends StartedMachine {
+  /** Undefined: it keeps nothing. */
+  readonly volume: MachineVolume | undefined;
+}
+
 export interface StartContext {
   readonly paths: HostPaths;
   /** Told of what a person should know and no call fails for. */
@@ -47,6 +54,8 @@ export interface StartContext {
 
 interface Launch {
   readonly deadlineMs: number;
+  /** Undefined: an empty one, that goes with the machine. */
+  readonly volumePath: string | undefined;
   readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
   /** What the guest must have done before the machine counts as started. */
   readonly setUp: (machine: StartedMachine, guestSide: typeof GuestSide) => Promise<void>;
@@ -60,12 +69,19 @@ export async function startFromTemplate(
   kind: MachineKind,
   template: TemplateFiles,
   context: StartContext,
-): Promise<StartedMachine> {
-  return await launch(kind, context, {
+  request?: VolumeRequest,
+): Promise<ConfiguredMachine> {
+  let volume: MachineVolume | undefined;
+  const started = await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
+    volumePath: request?.path,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
-    setUp: (machine, { configureGuest }) => configureGuest(machine.link, machine.id),
+    setUp: async ({ link, id }, { configureGuest, guestVolume }) => {
+      const opened = await configureGuest(link, id, request);
+      if (opened !== undefined) volume = guestVolume(link, opened);
+    },
   });
+  return { ...started, volume };
 }
 
 /**
@@ -92,6 +108,7 @@ export async function ensureTemplate(
 async function coldBootAndSave(kind: MachineKind, files: TemplateFiles, context: StartContext): Promise<void> {
   const machine = await launch(kind, context, {
     deadlineMs: BOOT_DEADLINE_MS,
+    volumePath: undefined,
     start: (plan) => kind.driver.boot(plan, { memoryPath: files.memoryPath }),
     setUp: async ({ link, vmm }, { prepareTemplate }) => {
       await prepareTemplate(link);
@@ -112,7 +129,7 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     const id = newMachineId();
-    const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope });
+    const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope, volumePath: how.volumePath });
     throwIfAborted(signal);
     const guestSide = loadGuestSide();
     // Awaited as soon as there is a VMM to be ended with it.
@@ -147,11 +164,11 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
 async function prepareDirectory(
   kind: MachineKind,
   id: string,
-  { context, scope }: { context: StartContext; scope: Scope },
+  { context, scope, volumePath }: { context: StartContext; scope: Scope; volumePath: string | undefined },
 ): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => Promise<void> }> {
   const { paths } = context;
   scope.defer(() => removeMachineDirectory(paths, id));
-  const { directory, vmmDirectory, volumePath } = await createMachineDirectory(paths, id);
+  const { directory, vmmDirectory } = await createMachineDirectory(paths, id);
   const record = {
     version: 1 as const,
     id,
@@ -161,7 +178,10 @@ async function prepareDirectory(
   };
   await writeMachineRecord(directory, record);
   return {
-    plan: await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath }),
+    plan: await machinePlan(kind, vmmDirectory, {
+      seedPath: emptySeedPath(paths.cache),
+      volumePath: volumePath ?? (await createPlaceholderVolume(directory)),
+    }),
     recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
   };
 }

@@ -3,7 +3,17 @@
  * that every behaviour of a guest can be had on demand.
  */
 import { PyroError } from "../../src/contract/error.ts";
-import type { Exec, ExecOutcome, ExecRequest, Machines, OpenMachine, OpenRequest } from "../../src/machine/machine.ts";
+import type {
+  Exec,
+  ExecOutcome,
+  ExecRequest,
+  Machines,
+  MachineVolume,
+  OpenMachine,
+  OpenRequest,
+} from "../../src/machine/machine.ts";
+
+import { FakeDisk } from "./fake-volume.ts";
 
 export interface FakeOptions {
   /** Told of what happens, one word each: "open ID", "close ID". */
@@ -20,6 +30,7 @@ export class FakeMachines implements Machines {
   readonly #options: FakeOptions;
   readonly #held = new Map<string, FakeMachine>();
   readonly #listeners: (() => void)[] = [];
+  readonly #disks = new Map<string, FakeDisk>();
   #count = 0;
 
   constructor(options: FakeOptions = {}) {
@@ -45,7 +56,7 @@ export class FakeMachines implements Machines {
       throw new PyroError("cancelled", "the caller went away");
     }
     this.#count += 1;
-    const machine = new FakeMachine(this.#count.toString(16).padStart(12, "0"), request, (id) => {
+    const machine = new FakeMachine(this.#count.toString(16).padStart(12, "0"), request, this.#disk(request), (id) => {
       this.#held.delete(id);
       this.#say(`close ${id}`);
     });
@@ -53,6 +64,20 @@ export class FakeMachines implements Machines {
     this.#say(`open ${machine.id}`);
     request.onPhase("start", machine.id);
     return machine;
+  }
+
+  /** What lies in a volume's file. */
+  disk(path: string): FakeDisk {
+    const disk = this.#disks.get(path) ?? new FakeDisk();
+    this.#disks.set(path, disk);
+    return disk;
+  }
+
+  #disk({ volume }: OpenRequest): FakeDisk | undefined {
+    if (volume === undefined) return undefined;
+    const disk = this.disk(volume.path);
+    disk.prepare(volume);
+    return disk;
   }
 
   async pull(name: string, options: Parameters<Machines["pull"]>[1]): Promise<void> {
@@ -91,6 +116,9 @@ class FakeMachine implements OpenMachine {
   readonly environment: string;
   readonly environmentVersion = "1.0.0";
   readonly shape: { vcpuCount: number; memoryMib: number };
+  readonly machineName = "qemu-tcg";
+  readonly installDir = "/environments/fake";
+  readonly volume: MachineVolume | undefined;
   readonly executionMode = "guest_serial";
   readonly isolation = "emulated";
   readonly confinement = "full";
@@ -99,8 +127,12 @@ class FakeMachine implements OpenMachine {
   readonly #ended = new AbortController();
   #lose: (why: PyroError) => void = () => undefined;
 
-  constructor(id: string, request: OpenRequest, onClose: (id: string) => void) {
+  readonly #disk: FakeDisk | undefined;
+
+  constructor(id: string, request: OpenRequest, disk: FakeDisk | undefined, onClose: (id: string) => void) {
     this.id = id;
+    this.#disk = disk;
+    this.volume = disk?.volume();
     this.environment = request.environment;
     this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
     this.#onClose = onClose;
@@ -109,7 +141,7 @@ class FakeMachine implements OpenMachine {
 
   exec(request: ExecRequest): Exec {
     const signals = new EventTarget();
-    const context = { request, signals, ended: this.#ended.signal, lose: this.#lose };
+    const context = { request, signals, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
     const outcome = (async () => {
       const [name = "", ...args] = request.argv;
       const command = COMMANDS[name.split("/").at(-1) ?? ""];
@@ -141,6 +173,7 @@ interface CommandContext {
   readonly signals: EventTarget;
   readonly ended: AbortSignal;
   readonly lose: (why: PyroError) => void;
+  readonly disk: FakeDisk | undefined;
 }
 
 type FakeCommand = (
@@ -184,6 +217,11 @@ const COMMANDS: Readonly<Record<string, FakeCommand>> = {
     const { env, cwd, user, timeLimitMs } = context.request;
     await say(context, "stdout", JSON.stringify({ args, env, cwd, user, timeLimitMs }));
     return { exitCode: 0 };
+  },
+  /** Changes the workspace's tree. */
+  touch: async (_args, { disk }) => {
+    if (disk !== undefined) disk.generation += 1;
+    return await Promise.resolve({ exitCode: 0 });
   },
   cat: async (_args, context) => {
     for await (const piece of context.request.stdin ?? []) await context.request.onOutput("stdout", piece);

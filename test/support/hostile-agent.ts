@@ -47,7 +47,7 @@ export function greeted(next: Script): Script {
   return (socket) => {
     socket.once("data", (line: Buffer) => {
       socket.pause();
-      socket.write(line.toString().replace("PYRO/1", "PYRO-AGENT/1"));
+      socket.write(line.toString().replace("PYRO/", "PYRO-AGENT/"));
       next(socket);
     });
   };

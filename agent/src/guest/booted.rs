@@ -9,10 +9,14 @@ use crate::boot::cmdline::RootfsType;
 use crate::boot::devices::{DeviceEvents, Drives};
 use crate::boot::filesystems::{UserMounts, ensure_directory};
 use crate::kernel_files::KernelFiles;
+use crate::passwd;
 use crate::system_error::SystemError;
+use crate::volume::{Setup, Volume};
 
 /// Name of the drive with the root file system.
 const ROOTFS_DRIVE: &str = "rootfs";
+/// Name of the drive with what a workspace keeps.
+const VOLUME_DRIVE: &str = "volume";
 /// The throw-away root of PrepareTemplate and its writable layer.
 const TEMPLATE_ROOT: &str = "/template/root";
 const TEMPLATE_LAYER: &str = "/template/layer";
@@ -38,6 +42,7 @@ struct State {
     user_mounts: Option<UserMounts>,
     /// What commands see; empty before Configure.
     boot_id: String,
+    volume: Option<Arc<Volume>>,
 }
 
 impl BootedGuest {
@@ -60,6 +65,13 @@ impl BootedGuest {
         rootfs::mount_image(&disk, self.rootfs_type)?;
         self.state().image_mounted = true;
         Ok(())
+    }
+
+    fn open_volume(&self, setup: &Setup) -> Result<Arc<Volume>, SystemError> {
+        let disk = self.devices.wait_for("drive volume", || self.drives.find(VOLUME_DRIVE))?;
+        let volume = Arc::new(Volume::open(&disk, setup)?);
+        self.state().volume = Some(Arc::clone(&volume));
+        Ok(volume)
     }
 }
 
@@ -84,14 +96,26 @@ impl Guest for BootedGuest {
         ensure_directory(Path::new(PRIVATE))?;
         let boot_id = identity::new_boot_id(Path::new(PRIVATE))?;
         self.mount_image()?;
-        let layer = rootfs::WritableLayer::on_tmpfs(Path::new(USER_LAYER))?;
+        let volume = configuration.volume.as_ref().map(|setup| self.open_volume(setup)).transpose()?;
+        let layer = match &volume {
+            Some(volume) => rootfs::WritableLayer::on_volume(volume),
+            None => rootfs::WritableLayer::on_tmpfs(Path::new(USER_LAYER))?,
+        };
         rootfs::mount_overlay(&layer, Path::new(USER_ROOT))?;
+        let workspace = volume.map(|volume| rootfs::Borrowed::take(&volume.workspace())).transpose()?;
         rootfs::enter(Path::new(USER_ROOT))?;
         let made = self.state().user_mounts.take();
         made.map_or_else(UserMounts::make, Ok)?.attach()?;
         self.state().boot_id = boot_id.attach()?;
         identity::write(&configuration.hostname, &configuration.machine_id)?;
-        ensure_directory(&configuration.workspace)
+        ensure_directory(&configuration.workspace)?;
+        let Some(workspace) = workspace else { return Ok(()) };
+        passwd::add_workspace_user()?;
+        workspace.attach(&configuration.workspace)
+    }
+
+    fn volume(&self) -> Option<Arc<Volume>> {
+        self.state().volume.clone()
     }
 
     fn correct_clock(&self, unix_time_ns: u64) -> Result<(), SystemError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Configuration, Guest};
 use crate::kernel_files::KernelFiles;
 use crate::system_error::SystemError;
+use crate::volume::Volume;
 
 /// A machine that belongs to someone else.
 pub struct BorrowedGuest {
@@ -32,6 +33,10 @@ impl Guest for BorrowedGuest {
 
     fn configure(&self, _configuration: &Configuration) -> Result<(), SystemError> {
         Ok(())
+    }
+
+    fn volume(&self) -> Option<Arc<Volume>> {
+        None
     }
 
     fn correct_clock(&self, _unix_time_ns: u64) -> Result<(), SystemError> {

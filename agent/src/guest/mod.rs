@@ -9,11 +9,13 @@ mod rootfs;
 
 use std::ffi::CString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use booted::BootedGuest;
 pub use borrowed::BorrowedGuest;
 
 use crate::system_error::SystemError;
+use crate::volume::{Setup, Volume};
 
 /// What every clone of a template must be told (ConfigureRequest), already validated.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Configuration {
     pub hostname: String,
     /// Default working directory, absolute.
     pub workspace: PathBuf,
+    /// What is to be done with its volume; none: the machine keeps nothing.
+    pub volume: Option<Setup>,
 }
 
 impl Configuration {
@@ -55,6 +59,9 @@ pub trait Guest: Send + Sync + 'static {
     /// # Errors
     /// The step that failed; the guest is then unusable.
     fn configure(&self, configuration: &Configuration) -> Result<(), SystemError>;
+
+    /// The volume that it was configured with.
+    fn volume(&self) -> Option<Arc<Volume>>;
 
     /// Corrects the wall clock when it is visibly off (the host was suspended).
     ///

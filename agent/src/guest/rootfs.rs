@@ -1,13 +1,18 @@
 //! The user's root: the shared read-only image below, a layer of this machine's own above, joined by overlayfs.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
+use rustix::fs::CWD;
+use rustix::mount::{
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_move, move_mount, open_tree, unmount,
+};
 
 use crate::boot::cmdline::RootfsType;
 use crate::boot::filesystems::ensure_directory;
 use crate::system_error::{Doing, SystemError};
+use crate::volume::Volume;
 
 /// Where the read-only image is mounted, in the initramfs: nothing in the user's root can reach it.
 pub(super) const IMAGE: &str = "/rootfs";
@@ -21,13 +26,19 @@ pub(super) fn mount_image(disk: &Path, kind: RootfsType) -> Result<(), SystemErr
 
 /// The writable part of an overlay: two directories on one file system (Documentation/filesystems/overlayfs.rst).
 ///
-/// A tmpfs gives it here; a workspace's volume will give one of its subvolumes.
+/// A tmpfs gives it, or a workspace's volume.
 pub(super) struct WritableLayer {
     upper: PathBuf,
     work: PathBuf,
 }
 
 impl WritableLayer {
+    /// The layer that a volume keeps.
+    pub(super) fn on_volume(volume: &Volume) -> Self {
+        let (upper, work) = volume.layer();
+        Self { upper, work }
+    }
+
     /// Makes the layer in a tmpfs of its own, mounted on `directory`.
     pub(super) fn on_tmpfs(directory: &Path) -> Result<Self, SystemError> {
         ensure_directory(directory)?;
@@ -61,6 +72,23 @@ pub(super) fn enter(target: &Path) -> Result<(), SystemError> {
     mount_move(".", "/").doing(|| format!("move {} over /", target.display()))?;
     rustix::process::chroot(".").doing(|| "chroot to the new root")?;
     std::env::set_current_dir("/").doing(|| "chdir /")
+}
+
+/// A directory outside the user's root, to be attached in it.
+pub(super) struct Borrowed(OwnedFd);
+
+impl Borrowed {
+    /// Takes hold of it, before the user's root is entered.
+    pub(super) fn take(path: &Path) -> Result<Self, SystemError> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        open_tree(CWD, path, flags).map(Self).doing(|| format!("clone mount {}", path.display()))
+    }
+
+    /// Mounts it on `target`.
+    pub(super) fn attach(self, target: &Path) -> Result<(), SystemError> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&self.0, "", CWD, target, flags).doing(|| format!("mount the workspace on {}", target.display()))
+    }
 }
 
 /// Unmounts `path`.

@@ -8,6 +8,7 @@ mod output_body;
 mod routing;
 mod setup;
 mod stdin;
+mod volume;
 
 use std::sync::{Arc, OnceLock};
 
@@ -119,5 +120,26 @@ impl Agent for AgentService {
 
     async fn list(&self, _request: Request<proto::ListRequest>) -> Result<Response<proto::ListResponse>, Status> {
         Ok(Response::new(self.list_commands()))
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<proto::CreateSnapshotRequest>,
+    ) -> Result<Response<proto::CreateSnapshotResponse>, Status> {
+        self.keep_snapshot(&request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<proto::DeleteSnapshotRequest>,
+    ) -> Result<Response<proto::DeleteSnapshotResponse>, Status> {
+        self.drop_snapshot(&request.into_inner()).await.map(Response::new)
+    }
+
+    async fn sync_volume(
+        &self,
+        request: Request<proto::SyncVolumeRequest>,
+    ) -> Result<Response<proto::SyncVolumeResponse>, Status> {
+        self.flush_volume(request.into_inner()).await.map(Response::new)
     }
 }

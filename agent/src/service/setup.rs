@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tonic::Status;
 
-use super::{AgentService, messages};
+use super::{AgentService, messages, volume};
 use crate::exec::command::Command;
 use crate::exec::launch::LaunchFailure;
 use crate::exec::outcome::{CommandEnd, Outcome};
@@ -13,6 +13,7 @@ use crate::exec::request::ExecRequest;
 use crate::guest::Configuration;
 use crate::proto;
 use crate::reaper::ProcessEnd;
+use crate::volume::{Setup, SnapshotId, Source};
 
 /// Id of the warming command, free again when PrepareTemplate is answered.
 const WARM_ID: &str = "pyro-warm";
@@ -45,7 +46,9 @@ impl AgentService {
         self.shared.guest.configure(&configuration).map_err(messages::internal)?;
         // Only set here, under the lock, after the check above.
         let _ = self.shared.workspace.set(configuration.workspace.to_string_lossy().into_owned());
-        Ok(proto::ConfigureResponse { boot_id: self.shared.guest.boot_id() })
+        let volume = self.shared.guest.volume();
+        let state = volume.map(|mounted| mounted.state()).transpose().map_err(messages::internal)?;
+        Ok(proto::ConfigureResponse { boot_id: self.shared.guest.boot_id(), volume: state.map(volume::state_message) })
     }
 
     pub(super) async fn warm_guest(
@@ -105,7 +108,7 @@ fn warmed(command: &Arc<Command>) -> Result<(), Status> {
 }
 
 fn configuration(request: proto::ConfigureRequest) -> Result<Configuration, String> {
-    let proto::ConfigureRequest { entropy, unix_time_ns, machine_id, hostname, workspace_path } = request;
+    let proto::ConfigureRequest { entropy, unix_time_ns, machine_id, hostname, workspace_path, volume } = request;
     if entropy.len() < Configuration::MIN_ENTROPY_BYTES {
         return Err(format!("entropy: expected at least {} bytes", Configuration::MIN_ENTROPY_BYTES));
     }
@@ -121,7 +124,18 @@ fn configuration(request: proto::ConfigureRequest) -> Result<Configuration, Stri
         return Err("workspace_path: expected an absolute path".to_owned());
     }
     let workspace = workspace_path.into();
-    Ok(Configuration { entropy: entropy.into(), unix_time_ns, machine_id, hostname, workspace })
+    let volume = volume.map(|setup| volume_setup(&setup)).transpose()?;
+    Ok(Configuration { entropy: entropy.into(), unix_time_ns, machine_id, hostname, workspace, volume })
+}
+
+fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
+    let snapshots = setup.snapshot_ids.iter().map(|id| SnapshotId::parse(id)).collect::<Result<_, _>>()?;
+    let reset_to = match setup.reset_to.as_str() {
+        "" => None,
+        "baseline" => Some(Source::Baseline),
+        id => Some(Source::Snapshot(SnapshotId::parse(id)?)),
+    };
+    Ok(Setup { snapshots, reset_to })
 }
 
 #[cfg(test)]
@@ -135,6 +149,7 @@ mod tests {
             machine_id: "0123456789abcdef0123456789abcdef".into(),
             hostname: "pyro".into(),
             workspace_path: "/workspace".into(),
+            volume: Some(proto::VolumeSetup { snapshot_ids: vec!["a".into()], reset_to: "baseline".into() }),
         }
     }
 
@@ -142,7 +157,10 @@ mod tests {
     fn each_wrong_field_is_named() {
         assert!(configuration(valid()).is_ok());
         type Spoil = fn(&mut proto::ConfigureRequest);
-        let wrong: [(&str, Spoil); 4] = [
+        let wrong: [(&str, Spoil); 5] = [
+            ("snapshot_id", |request| {
+                request.volume = Some(proto::VolumeSetup { reset_to: "../a".into(), ..Default::default() })
+            }),
             ("entropy", |request| request.entropy.truncate(31)),
             ("machine_id", |request| request.machine_id = "A".repeat(32)),
             ("hostname", |request| request.hostname = "a\nb".into()),

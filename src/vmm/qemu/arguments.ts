@@ -104,8 +104,8 @@ function socket(name: SocketName): string[] {
 }
 
 function drive({ slot, path, readOnly }: Drive): string[] {
-  // `writeback` keeps the host's page cache and passes every guest flush on as fdatasync: acknowledged means on disk.
-  const backend = `if=none,id=${slot},file=${escapeValue(path)},format=raw,cache=writeback,readonly=${readOnly ? "on" : "off"}`;
+  // `unmap` makes a hole in the file of what the guest discards. `writeback` keeps the host's page cache and passes every guest flush on as fdatasync: acknowledged means on disk.
+  const backend = `if=none,id=${slot},file=${escapeValue(path)},format=raw,cache=writeback,readonly=${readOnly ? "on" : "off,discard=unmap"}`;
   return ["-drive", backend, "-device", `virtio-blk-device,drive=${slot},serial=${driveSerial(slot)}`];
 }
 

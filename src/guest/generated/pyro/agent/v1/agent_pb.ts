@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIncKEENvbmZpZ3VyZVJlcXVlc3QSDwoHZW50cm9weRgBIAEoDBIUCgx1bml4X3RpbWVfbnMYAiABKAQSEgoKbWFjaGluZV9pZBgDIAEoCRIQCghob3N0bmFtZRgEIAEoCRIWCg53b3Jrc3BhY2VfcGF0aBgFIAEoCSIkChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJIisKFlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QSEQoJd2FybV9hcmd2GAEgAygJIhkKF1ByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlIvYBCgxTdGFydFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIMCgRhcmd2GAIgAygMEjcKC2Vudmlyb25tZW50GAMgAygLMiIucHlyby5hZ2VudC52MS5FbnZpcm9ubWVudFZhcmlhYmxlEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAQgASgMEgwKBHVzZXIYBSABKAkSFQoNdGltZV9saW1pdF9tcxgGIAEoBBINCgVzdGRpbhgHIAEoCBIUCgx1bml4X3RpbWVfbnMYCCABKAQSKQoIdGVybWluYWwYCSABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIjIKE0Vudmlyb25tZW50VmFyaWFibGUSDAoEbmFtZRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIpCghUZXJtaW5hbBIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iHAoNU3RhcnRSZXNwb25zZRILCgNwaWQYASABKA0iTgoNQXR0YWNoUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhUKDXN0ZG91dF9vZmZzZXQYAiABKAQSFQoNc3RkZXJyX29mZnNldBgDIAEoBCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCIhCg5SZWxlYXNlUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIhEKD1JlbGVhc2VSZXNwb25zZSINCgtMaXN0UmVxdWVzdCI4CgxMaXN0UmVzcG9uc2USKAoIY29tbWFuZHMYASADKAsyFi5weXJvLmFnZW50LnYxLkNvbW1hbmQihwEKB0NvbW1hbmQSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDwoHcnVubmluZxgDIAEoCBIUCgxzdGRvdXRfYnl0ZXMYBCABKAQSFAoMc3RkZXJyX2J5dGVzGAUgASgEEiEKBGV4aXQYBiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyrQUKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIqMBChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cCJQChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJEioKBnZvbHVtZRgCIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiNQoLVm9sdW1lU2V0dXASFAoMc25hcHNob3RfaWRzGAEgAygJEhAKCHJlc2V0X3RvGAIgASgJIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIisKFlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QSEQoJd2FybV9hcmd2GAEgAygJIhkKF1ByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlIvYBCgxTdGFydFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIMCgRhcmd2GAIgAygMEjcKC2Vudmlyb25tZW50GAMgAygLMiIucHlyby5hZ2VudC52MS5FbnZpcm9ubWVudFZhcmlhYmxlEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAQgASgMEgwKBHVzZXIYBSABKAkSFQoNdGltZV9saW1pdF9tcxgGIAEoBBINCgVzdGRpbhgHIAEoCBIUCgx1bml4X3RpbWVfbnMYCCABKAQSKQoIdGVybWluYWwYCSABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIjIKE0Vudmlyb25tZW50VmFyaWFibGUSDAoEbmFtZRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIpCghUZXJtaW5hbBIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iHAoNU3RhcnRSZXNwb25zZRILCgNwaWQYASABKA0iTgoNQXR0YWNoUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhUKDXN0ZG91dF9vZmZzZXQYAiABKAQSFQoNc3RkZXJyX29mZnNldBgDIAEoBCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCIhCg5SZWxlYXNlUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIhEKD1JlbGVhc2VSZXNwb25zZSINCgtMaXN0UmVxdWVzdCI4CgxMaXN0UmVzcG9uc2USKAoIY29tbWFuZHMYASADKAsyFi5weXJvLmFnZW50LnYxLkNvbW1hbmQihwEKB0NvbW1hbmQSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDwoHcnVubmluZxgDIAEoCBIUCgxzdGRvdXRfYnl0ZXMYBCABKAQSFAoMc3RkZXJyX2J5dGVzGAUgASgEEiEKBGV4aXQYBiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyvgcKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -116,6 +116,13 @@ export type ConfigureRequest = Message<"pyro.agent.v1.ConfigureRequest"> & {
    * @generated from field: string workspace_path = 5;
    */
   workspacePath: string;
+
+  /**
+   * Since version 2: the drive `volume` is a workspace's. Absent: the machine keeps nothing.
+   *
+   * @generated from field: pyro.agent.v1.VolumeSetup volume = 6;
+   */
+  volume?: VolumeSetup | undefined;
 };
 
 /**
@@ -133,6 +140,13 @@ export type ConfigureResponse = Message<"pyro.agent.v1.ConfigureResponse"> & {
    * @generated from field: string boot_id = 1;
    */
   bootId: string;
+
+  /**
+   * Present when the request had a volume.
+   *
+   * @generated from field: pyro.agent.v1.VolumeState volume = 2;
+   */
+  volume?: VolumeState | undefined;
 };
 
 /**
@@ -141,6 +155,211 @@ export type ConfigureResponse = Message<"pyro.agent.v1.ConfigureResponse"> & {
  */
 export const ConfigureResponseSchema: GenMessage<ConfigureResponse> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 3);
+
+/**
+ * What is done to a volume before anything runs on it.
+ *
+ * @generated from message pyro.agent.v1.VolumeSetup
+ */
+export type VolumeSetup = Message<"pyro.agent.v1.VolumeSetup"> & {
+  /**
+   * Ids of the snapshots that the host knows; others were left by a crash and are removed.
+   *
+   * @generated from field: repeated string snapshot_ids = 1;
+   */
+  snapshotIds: string[];
+
+  /**
+   * Id of the snapshot, or `baseline`, that the workspace becomes a copy of, with a new root layer; empty: stays as it is.
+   *
+   * @generated from field: string reset_to = 2;
+   */
+  resetTo: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.VolumeSetup.
+ * Use `create(VolumeSetupSchema)` to create a new message.
+ */
+export const VolumeSetupSchema: GenMessage<VolumeSetup> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 4);
+
+/**
+ * @generated from message pyro.agent.v1.VolumeState
+ */
+export type VolumeState = Message<"pyro.agent.v1.VolumeState"> & {
+  /**
+   * Changes with every change to the workspace's tree, and with nothing else.
+   *
+   * @generated from field: uint64 workspace_generation = 1;
+   */
+  workspaceGeneration: bigint;
+
+  /**
+   * Size of the file system, and what of it is in use.
+   *
+   * @generated from field: uint64 total_bytes = 2;
+   */
+  totalBytes: bigint;
+
+  /**
+   * @generated from field: uint64 used_bytes = 3;
+   */
+  usedBytes: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.VolumeState.
+ * Use `create(VolumeStateSchema)` to create a new message.
+ */
+export const VolumeStateSchema: GenMessage<VolumeState> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 5);
+
+/**
+ * @generated from message pyro.agent.v1.CreateSnapshotRequest
+ */
+export type CreateSnapshotRequest = Message<"pyro.agent.v1.CreateSnapshotRequest"> & {
+  /**
+   * 1 to 64 characters of [A-Za-z0-9_-].
+   *
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CreateSnapshotRequest.
+ * Use `create(CreateSnapshotRequestSchema)` to create a new message.
+ */
+export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 6);
+
+/**
+ * @generated from message pyro.agent.v1.CreateSnapshotResponse
+ */
+export type CreateSnapshotResponse = Message<"pyro.agent.v1.CreateSnapshotResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+
+  /**
+   * @generated from field: pyro.agent.v1.TreeCount tree = 2;
+   */
+  tree?: TreeCount | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CreateSnapshotResponse.
+ * Use `create(CreateSnapshotResponseSchema)` to create a new message.
+ */
+export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 7);
+
+/**
+ * How much is in a tree, counted up to a limit so that a large one is not waited for.
+ *
+ * @generated from message pyro.agent.v1.TreeCount
+ */
+export type TreeCount = Message<"pyro.agent.v1.TreeCount"> & {
+  /**
+   * Files, directories and all else below the tree's root.
+   *
+   * @generated from field: uint64 entries = 1;
+   */
+  entries: bigint;
+
+  /**
+   * Sizes of its regular files, added up.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Whether that is all; otherwise there is more.
+   *
+   * @generated from field: bool complete = 3;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.TreeCount.
+ * Use `create(TreeCountSchema)` to create a new message.
+ */
+export const TreeCountSchema: GenMessage<TreeCount> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 8);
+
+/**
+ * @generated from message pyro.agent.v1.DeleteSnapshotRequest
+ */
+export type DeleteSnapshotRequest = Message<"pyro.agent.v1.DeleteSnapshotRequest"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.DeleteSnapshotRequest.
+ * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
+ */
+export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 9);
+
+/**
+ * @generated from message pyro.agent.v1.DeleteSnapshotResponse
+ */
+export type DeleteSnapshotResponse = Message<"pyro.agent.v1.DeleteSnapshotResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.DeleteSnapshotResponse.
+ * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
+ */
+export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 10);
+
+/**
+ * @generated from message pyro.agent.v1.SyncVolumeRequest
+ */
+export type SyncVolumeRequest = Message<"pyro.agent.v1.SyncVolumeRequest"> & {
+  /**
+   * Also gives free space back to the host's disk, as fstrim does: for the end of a machine.
+   *
+   * @generated from field: bool trim = 1;
+   */
+  trim: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SyncVolumeRequest.
+ * Use `create(SyncVolumeRequestSchema)` to create a new message.
+ */
+export const SyncVolumeRequestSchema: GenMessage<SyncVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 11);
+
+/**
+ * @generated from message pyro.agent.v1.SyncVolumeResponse
+ */
+export type SyncVolumeResponse = Message<"pyro.agent.v1.SyncVolumeResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SyncVolumeResponse.
+ * Use `create(SyncVolumeResponseSchema)` to create a new message.
+ */
+export const SyncVolumeResponseSchema: GenMessage<SyncVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 12);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateRequest
@@ -159,7 +378,7 @@ export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateReque
  * Use `create(PrepareTemplateRequestSchema)` to create a new message.
  */
 export const PrepareTemplateRequestSchema: GenMessage<PrepareTemplateRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 4);
+  messageDesc(file_pyro_agent_v1_agent, 13);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateResponse
@@ -172,7 +391,7 @@ export type PrepareTemplateResponse = Message<"pyro.agent.v1.PrepareTemplateResp
  * Use `create(PrepareTemplateResponseSchema)` to create a new message.
  */
 export const PrepareTemplateResponseSchema: GenMessage<PrepareTemplateResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 5);
+  messageDesc(file_pyro_agent_v1_agent, 14);
 
 /**
  * @generated from message pyro.agent.v1.StartRequest
@@ -245,7 +464,7 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 6);
+  messageDesc(file_pyro_agent_v1_agent, 15);
 
 /**
  * @generated from message pyro.agent.v1.EnvironmentVariable
@@ -267,7 +486,7 @@ export type EnvironmentVariable = Message<"pyro.agent.v1.EnvironmentVariable"> &
  * Use `create(EnvironmentVariableSchema)` to create a new message.
  */
 export const EnvironmentVariableSchema: GenMessage<EnvironmentVariable> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 7);
+  messageDesc(file_pyro_agent_v1_agent, 16);
 
 /**
  * @generated from message pyro.agent.v1.Terminal
@@ -289,7 +508,7 @@ export type Terminal = Message<"pyro.agent.v1.Terminal"> & {
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema: GenMessage<Terminal> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 8);
+  messageDesc(file_pyro_agent_v1_agent, 17);
 
 /**
  * @generated from message pyro.agent.v1.StartResponse
@@ -308,7 +527,7 @@ export type StartResponse = Message<"pyro.agent.v1.StartResponse"> & {
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 9);
+  messageDesc(file_pyro_agent_v1_agent, 18);
 
 /**
  * @generated from message pyro.agent.v1.AttachRequest
@@ -339,7 +558,7 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 10);
+  messageDesc(file_pyro_agent_v1_agent, 19);
 
 /**
  * @generated from message pyro.agent.v1.AttachResponse
@@ -368,7 +587,7 @@ export type AttachResponse = Message<"pyro.agent.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 11);
+  messageDesc(file_pyro_agent_v1_agent, 20);
 
 /**
  * @generated from message pyro.agent.v1.Output
@@ -397,7 +616,7 @@ export type Output = Message<"pyro.agent.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 12);
+  messageDesc(file_pyro_agent_v1_agent, 21);
 
 /**
  * The end of a command, sent once all its output has been.
@@ -460,7 +679,7 @@ export type Exit = Message<"pyro.agent.v1.Exit"> & {
  * Use `create(ExitSchema)` to create a new message.
  */
 export const ExitSchema: GenMessage<Exit> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 13);
+  messageDesc(file_pyro_agent_v1_agent, 22);
 
 /**
  * @generated from message pyro.agent.v1.StartFailure
@@ -493,7 +712,7 @@ export type StartFailure = Message<"pyro.agent.v1.StartFailure"> & {
  * Use `create(StartFailureSchema)` to create a new message.
  */
 export const StartFailureSchema: GenMessage<StartFailure> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 14);
+  messageDesc(file_pyro_agent_v1_agent, 23);
 
 /**
  * @generated from message pyro.agent.v1.StdinRequest
@@ -531,7 +750,7 @@ export type StdinRequest = Message<"pyro.agent.v1.StdinRequest"> & {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 15);
+  messageDesc(file_pyro_agent_v1_agent, 24);
 
 /**
  * @generated from message pyro.agent.v1.StdinResponse
@@ -557,7 +776,7 @@ export type StdinResponse = Message<"pyro.agent.v1.StdinResponse"> & {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 16);
+  messageDesc(file_pyro_agent_v1_agent, 25);
 
 /**
  * @generated from message pyro.agent.v1.SignalRequest
@@ -581,7 +800,7 @@ export type SignalRequest = Message<"pyro.agent.v1.SignalRequest"> & {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 17);
+  messageDesc(file_pyro_agent_v1_agent, 26);
 
 /**
  * @generated from message pyro.agent.v1.SignalResponse
@@ -600,7 +819,7 @@ export type SignalResponse = Message<"pyro.agent.v1.SignalResponse"> & {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 18);
+  messageDesc(file_pyro_agent_v1_agent, 27);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseRequest
@@ -617,7 +836,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 19);
+  messageDesc(file_pyro_agent_v1_agent, 28);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -630,7 +849,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 20);
+  messageDesc(file_pyro_agent_v1_agent, 29);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -643,7 +862,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 21);
+  messageDesc(file_pyro_agent_v1_agent, 30);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -660,7 +879,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 22);
+  messageDesc(file_pyro_agent_v1_agent, 31);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -704,7 +923,7 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 23);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -830,6 +1049,36 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof ListRequestSchema;
     output: typeof ListResponseSchema;
+  },
+  /**
+   * Keeps the workspace's tree as it is now, read-only, under an id that the host chose. A known id is ALREADY_EXISTS.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.CreateSnapshot
+   */
+  createSnapshot: {
+    methodKind: "unary";
+    input: typeof CreateSnapshotRequestSchema;
+    output: typeof CreateSnapshotResponseSchema;
+  },
+  /**
+   * Gives a snapshot up. An unknown id is NOT_FOUND.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.DeleteSnapshot
+   */
+  deleteSnapshot: {
+    methodKind: "unary";
+    input: typeof DeleteSnapshotRequestSchema;
+    output: typeof DeleteSnapshotResponseSchema;
+  },
+  /**
+   * Writes everything that the guest has in memory for the volume to the disk.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.SyncVolume
+   */
+  syncVolume: {
+    methodKind: "unary";
+    input: typeof SyncVolumeRequestSchema;
+    output: typeof SyncVolumeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);

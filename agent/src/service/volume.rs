@@ -1,0 +1,77 @@
+//! CreateSnapshot, DeleteSnapshot and SyncVolume. The work is done beside the runtime's one thread, which a disk must not hold
+//! up, and goes on when the call is cancelled.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use tonic::Status;
+
+use super::{AgentService, messages};
+use crate::proto;
+use crate::system_error::SystemError;
+use crate::volume::{SnapshotId, State, TreeCount, Volume};
+
+impl AgentService {
+    pub(super) async fn keep_snapshot(
+        &self,
+        request: &proto::CreateSnapshotRequest,
+    ) -> Result<proto::CreateSnapshotResponse, Status> {
+        let id = SnapshotId::parse(&request.snapshot_id).map_err(messages::invalid)?;
+        let (state, tree) = self.on_volume(move |volume| volume.create_snapshot(&id)).await?;
+        Ok(proto::CreateSnapshotResponse { volume: Some(state_message(state)), tree: Some(tree_message(tree)) })
+    }
+
+    pub(super) async fn drop_snapshot(
+        &self,
+        request: &proto::DeleteSnapshotRequest,
+    ) -> Result<proto::DeleteSnapshotResponse, Status> {
+        let id = SnapshotId::parse(&request.snapshot_id).map_err(messages::invalid)?;
+        let state = self.on_volume(move |volume| volume.delete_snapshot(&id)).await?;
+        Ok(proto::DeleteSnapshotResponse { volume: Some(state_message(state)) })
+    }
+
+    pub(super) async fn flush_volume(
+        &self,
+        request: proto::SyncVolumeRequest,
+    ) -> Result<proto::SyncVolumeResponse, Status> {
+        let state = self.on_volume(move |volume| volume.flush(request.trim)).await?;
+        Ok(proto::SyncVolumeResponse { volume: Some(state_message(state)) })
+    }
+
+    async fn on_volume<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Volume) -> Result<T, SystemError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let volume = self.volume()?;
+        let done = tokio::task::spawn_blocking(move || work(&volume)).await;
+        done.map_err(messages::internal)?.map_err(|error| failure(&error))
+    }
+
+    fn volume(&self) -> Result<Arc<Volume>, Status> {
+        self.shared
+            .guest
+            .volume()
+            .ok_or_else(|| Status::failed_precondition("the guest was configured without a volume"))
+    }
+}
+
+/// The state of a volume as a message.
+pub(super) fn state_message(state: State) -> proto::VolumeState {
+    let State { workspace_generation, total_bytes, used_bytes } = state;
+    proto::VolumeState { workspace_generation, total_bytes, used_bytes }
+}
+
+fn tree_message(tree: TreeCount) -> proto::TreeCount {
+    let TreeCount { entries, bytes, complete } = tree;
+    proto::TreeCount { entries, bytes, complete }
+}
+
+fn failure(error: &SystemError) -> Status {
+    let text = error.to_string();
+    match error.errno() {
+        Errno::EXIST => Status::already_exists(text),
+        Errno::NOENT => Status::not_found(text),
+        Errno::NOSPC | Errno::DQUOT => Status::resource_exhausted(text),
+        _ => Status::internal(text),
+    }
+}

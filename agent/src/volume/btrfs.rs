@@ -1,0 +1,205 @@
+//! The few calls of btrfs that a volume needs (linux/btrfs.h), by ioctl: the user's root may have no tools at all.
+
+use std::fs::File;
+use std::mem::zeroed;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, statat};
+use rustix::io::Errno;
+
+use super::open_directory;
+use super::tree::for_each_entry;
+use crate::system_error::{Doing, SystemError};
+
+/// `_IOW(BTRFS_IOCTL_MAGIC, 14, struct btrfs_ioctl_vol_args)`.
+const SUBVOL_CREATE: libc::Ioctl = 0x5000_940e;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 15, struct btrfs_ioctl_vol_args)`.
+const SNAP_DESTROY: libc::Ioctl = 0x5000_940f;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 23, struct btrfs_ioctl_vol_args_v2)`.
+const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
+/// `_IOR(BTRFS_IOCTL_MAGIC, 60, struct btrfs_ioctl_get_subvol_info_args)`.
+const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943c_u32 as libc::Ioctl;
+/// `_IOWR('X', 121, struct fstrim_range)` of linux/fs.h.
+const FITRIM: libc::Ioctl = 0xc018_5879_u32 as libc::Ioctl;
+/// BTRFS_SUBVOL_RDONLY.
+const READ_ONLY: u64 = 1 << 1;
+/// Longest name of a subvolume (BTRFS_VOL_NAME_MAX), in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// Inode number of every subvolume's top directory (BTRFS_FIRST_FREE_OBJECTID).
+const SUBVOLUME_INODE: u64 = 256;
+
+/// `struct btrfs_ioctl_vol_args`.
+#[repr(C)]
+struct VolArgs {
+    fd: i64,
+    name: [u8; 4088],
+}
+
+/// `struct btrfs_ioctl_vol_args_v2`.
+#[repr(C)]
+struct VolArgsV2 {
+    fd: i64,
+    transid: u64,
+    flags: u64,
+    unused: [u64; 4],
+    name: [u8; 4040],
+}
+
+/// `struct btrfs_ioctl_get_subvol_info_args`, of which `ctransid` is read.
+#[repr(C)]
+struct SubvolInfo {
+    id: u64,
+    name: [u8; 256],
+    parent_id: u64,
+    directory_id: u64,
+    generation: u64,
+    flags: u64,
+    uuids: [[u8; 16]; 3],
+    ctransid: u64,
+    other_transids: [u64; 3],
+    times: [[u64; 2]; 4],
+    reserved: [u64; 8],
+}
+
+/// `struct fstrim_range`.
+#[repr(C)]
+struct TrimRange {
+    start: u64,
+    length: u64,
+    least_length: u64,
+}
+
+/// Whether a snapshot can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It can.
+    Writable,
+    /// It stays as it is.
+    ReadOnly,
+}
+
+/// Makes an empty subvolume.
+pub(super) fn create(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
+    let (parent, name) = split(top, path)?;
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgs = unsafe { zeroed() };
+    fill(&mut arguments.name, name);
+    // SAFETY: SUBVOL_CREATE reads a btrfs_ioctl_vol_args, whose name ends with a zero.
+    checked(unsafe { libc::ioctl(parent.as_raw_fd(), SUBVOL_CREATE, &raw const arguments) })
+        .doing(|| format!("make subvolume {path}"))
+}
+
+/// Makes a subvolume with the content of another one. It has all that was written to that so far.
+pub(super) fn snapshot(top: BorrowedFd<'_>, source: &str, path: &str, access: Access) -> Result<(), SystemError> {
+    let from = open_directory(top, source)?;
+    let (parent, name) = split(top, path)?;
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgsV2 = unsafe { zeroed() };
+    arguments.fd = from.as_raw_fd().into();
+    arguments.flags = if access == Access::ReadOnly { READ_ONLY } else { 0 };
+    fill(&mut arguments.name, name);
+    // SAFETY: SNAP_CREATE_V2 reads a btrfs_ioctl_vol_args_v2, whose name ends with a zero; `from` is open.
+    checked(unsafe { libc::ioctl(parent.as_raw_fd(), SNAP_CREATE_V2, &raw const arguments) })
+        .doing(|| format!("make {path} of {source}"))
+}
+
+/// Removes a subvolume, and first those that its user has made in it.
+pub(super) fn remove(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
+    let (parent, name) = split(top, path)?;
+    remove_from(&parent, name.as_bytes()).doing(|| format!("remove subvolume {path}"))
+}
+
+fn remove_from(parent: &File, name: &[u8]) -> Result<(), Errno> {
+    match destroy(parent, name) {
+        Err(Errno::NOTEMPTY) => {}
+        done => return done,
+    }
+    let inside = open_below(parent.as_fd(), name)?;
+    remove_subvolumes_below(inside.as_fd())?;
+    destroy(parent, name)
+}
+
+/// Looks through a whole tree: subvolumes in a workspace are rare, and nothing else tells where they are.
+fn remove_subvolumes_below(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    for_each_entry(directory, &mut |holder, name, kind| {
+        if kind != FileType::Directory {
+            return Ok(true);
+        }
+        let found = statat(holder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let parent = File::from(rustix::io::fcntl_dupfd_cloexec(holder, 0)?);
+        if found.st_ino == SUBVOLUME_INODE {
+            remove_from(&parent, name.to_bytes())?;
+        } else {
+            remove_subvolumes_below(open_below(holder, name.to_bytes())?.as_fd())?;
+        }
+        Ok(true)
+    })
+    .map(|_| ())
+}
+
+fn open_below(parent: BorrowedFd<'_>, name: &[u8]) -> Result<File, Errno> {
+    use rustix::fs::{Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).map(File::from)
+}
+
+fn destroy(parent: &File, name: &[u8]) -> Result<(), Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgs = unsafe { zeroed() };
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Errno::NAMETOOLONG);
+    }
+    arguments.name[..name.len()].copy_from_slice(name);
+    // SAFETY: SNAP_DESTROY reads a btrfs_ioctl_vol_args, whose name ends with a zero.
+    checked(unsafe { libc::ioctl(parent.as_raw_fd(), SNAP_DESTROY, &raw const arguments) })
+}
+
+/// The transaction in which the subvolume's tree was changed last.
+pub(super) fn changed_in(subvolume: &File) -> Result<u64, Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut info: SubvolInfo = unsafe { zeroed() };
+    // SAFETY: GET_SUBVOL_INFO writes a btrfs_ioctl_get_subvol_info_args, which `info` has the size of.
+    checked(unsafe { libc::ioctl(subvolume.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) })?;
+    Ok(info.ctransid)
+}
+
+/// Tells the disk of all space that is free.
+pub(super) fn trim(top: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut range = TrimRange { start: 0, length: u64::MAX, least_length: 0 };
+    // SAFETY: FITRIM reads and writes a fstrim_range.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), FITRIM, &raw mut range) })
+}
+
+/// The parent directory, open, and the last name of a path of ours.
+fn split<'a>(top: BorrowedFd<'_>, path: &'a str) -> Result<(File, &'a str), SystemError> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or((".", path));
+    Ok((open_directory(top, directory)?, name))
+}
+
+/// Copies a name of ours, which is short, in front of the zeros that end it.
+fn fill(field: &mut [u8], name: &str) {
+    field[..name.len()].copy_from_slice(name.as_bytes());
+}
+
+fn checked(status: libc::c_int) -> Result<(), Errno> {
+    if status >= 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structures_have_the_sizes_that_their_calls_name() {
+        // Bits 16 to 29 of a call's number (asm-generic/ioctl.h).
+        let size = |call: libc::Ioctl| (call >> 16 & 0x3fff) as usize;
+        assert_eq!(size(SUBVOL_CREATE), size_of::<VolArgs>());
+        assert_eq!(size(SNAP_DESTROY), size_of::<VolArgs>());
+        assert_eq!(size(SNAP_CREATE_V2), size_of::<VolArgsV2>());
+        assert_eq!(size(GET_SUBVOL_INFO), size_of::<SubvolInfo>());
+        assert_eq!(size(FITRIM), size_of::<TrimRange>());
+    }
+}

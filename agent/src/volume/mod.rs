@@ -1,0 +1,219 @@
+//! A workspace's volume: one btrfs on the drive `volume`, mounted where the user's root does not reach.
+//!
+//! ```text
+//! live/workspace     subvolume: the user's /workspace
+//! live/system        subvolume: the overlay's upper and work directories, what the user changed of /
+//! baseline           read-only subvolume: the workspace as it was made
+//! snapshots/ID       read-only subvolumes
+//! next               what will take the place of `live`, or was it; only while that happens
+//! ```
+//!
+//! Names of the user's lie below these, never beside them. Nothing is overwritten in place: a new `live` is made as `next`
+//! and exchanged in one step, so that a crash leaves the old one or the new one.
+
+mod btrfs;
+mod layout;
+mod tree;
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{Mode, OFlags, openat, syncfs};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+
+pub use tree::TreeCount;
+
+use crate::boot::filesystems::ensure_directory;
+use crate::system_error::{Doing, SystemError};
+
+/// Where the file system's top is mounted, in the initramfs.
+const TOP: &str = "/volume";
+/// Longest id of a snapshot, in bytes. It is a directory's name.
+const MAX_ID_BYTES: usize = 64;
+/// The snapshot that every volume has.
+const BASELINE: &str = "baseline";
+
+/// What the host wants of a volume before anything runs on it (VolumeSetup), already validated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// The snapshots that the host knows.
+    pub snapshots: Vec<SnapshotId>,
+    /// What the workspace becomes a copy of; none: it stays as it is.
+    pub reset_to: Option<Source>,
+}
+
+/// What a workspace can be a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The workspace as it was made.
+    Baseline,
+    /// A snapshot.
+    Snapshot(SnapshotId),
+}
+
+impl Source {
+    fn path(&self) -> String {
+        match self {
+            Self::Baseline => BASELINE.to_owned(),
+            Self::Snapshot(id) => id.path(),
+        }
+    }
+}
+
+/// The host's name for a snapshot: 1 to [`MAX_ID_BYTES`] characters of `[A-Za-z0-9_-]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotId(String);
+
+impl SnapshotId {
+    /// Checks an id.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if text.is_empty() || text.len() > MAX_ID_BYTES || !text.bytes().all(valid) {
+            return Err(format!("snapshot_id: expected 1 to {MAX_ID_BYTES} characters of [A-Za-z0-9_-]"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", layout::SNAPSHOTS, self.0)
+    }
+}
+
+/// How a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Changes with every change to the workspace's tree (its subvolume's `ctransid`), and with nothing else.
+    pub workspace_generation: u64,
+    /// Size of the file system.
+    pub total_bytes: u64,
+    /// What of it is in use.
+    pub used_bytes: u64,
+}
+
+/// A mounted volume.
+pub struct Volume {
+    top: OwnedFd,
+    /// Held while subvolumes are made, exchanged and removed.
+    changing: Mutex<()>,
+}
+
+impl Volume {
+    /// Mounts the file system on `disk` and brings it to the state that `setup` asks for.
+    ///
+    /// # Errors
+    /// The step that failed. Whatever the step, the volume is as it was before or as it was to be.
+    pub fn open(disk: &Path, setup: &Setup) -> Result<Self, SystemError> {
+        ensure_directory(Path::new(TOP))?;
+        // noatime: reading is no change. discard: what is deleted takes no room on the host.
+        let options = c"subvolid=5,discard=async";
+        mount(disk, TOP, "btrfs", MountFlags::NOATIME, Some(options))
+            .doing(|| format!("mount {} (btrfs) on {TOP}", disk.display()))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = openat(rustix::fs::CWD, TOP, flags, Mode::empty()).doing(|| format!("open {TOP}"))?;
+        layout::prepare(top.as_fd(), setup)?;
+        syncfs(&top).doing(|| "sync the volume")?;
+        Ok(Self { top, changing: Mutex::default() })
+    }
+
+    /// The directory that is the user's `/workspace`.
+    #[must_use]
+    pub fn workspace(&self) -> PathBuf {
+        Path::new(TOP).join(layout::WORKSPACE)
+    }
+
+    /// The overlay's upper and work directories.
+    #[must_use]
+    pub fn layer(&self) -> (PathBuf, PathBuf) {
+        (Path::new(TOP).join(layout::UPPER), Path::new(TOP).join(layout::WORK))
+    }
+
+    /// Keeps the workspace's tree as it is now.
+    ///
+    /// # Errors
+    /// EEXIST when the id is known; what the file system says.
+    pub fn create_snapshot(&self, id: &SnapshotId) -> Result<(State, TreeCount), SystemError> {
+        let _changing = self.changing();
+        let path = id.path();
+        btrfs::snapshot(self.top.as_fd(), layout::WORKSPACE, &path, btrfs::Access::ReadOnly)?;
+        self.sync()?;
+        let state = self.state()?;
+        Ok((state, tree::count(self.top.as_fd(), &path)?))
+    }
+
+    /// Gives a snapshot up.
+    ///
+    /// # Errors
+    /// ENOENT when the id is not known; what the file system says.
+    pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<State, SystemError> {
+        let _changing = self.changing();
+        btrfs::remove(self.top.as_fd(), &id.path())?;
+        self.sync()?;
+        self.state()
+    }
+
+    /// Writes everything to the disk, the disk's own cache included; `trim`: also gives free space back to it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn flush(&self, trim: bool) -> Result<State, SystemError> {
+        self.sync()?;
+        if trim {
+            match btrfs::trim(self.top.as_fd()) {
+                // A disk that cannot take space back.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(errno).doing(|| "trim the volume"),
+            }
+        }
+        self.state()
+    }
+
+    fn sync(&self) -> Result<(), SystemError> {
+        syncfs(&self.top).doing(|| "sync the volume")
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn state(&self) -> Result<State, SystemError> {
+        let workspace = open_directory(self.top.as_fd(), layout::WORKSPACE)?;
+        let space = rustix::fs::fstatvfs(&self.top).doing(|| "look at the volume's space")?;
+        Ok(State {
+            workspace_generation: btrfs::changed_in(&workspace).doing(|| "look at the workspace's subvolume")?,
+            total_bytes: space.f_blocks * space.f_frsize,
+            used_bytes: (space.f_blocks - space.f_bfree) * space.f_frsize,
+        })
+    }
+
+    /// A panic while it was held leaves nothing half-done in memory: the disk is the state.
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a directory of the volume that is ours by its path from the top.
+fn open_directory(top: impl AsFd, path: &str) -> Result<File, SystemError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(top, path, flags, Mode::empty()).doing(|| format!("open {path} of the volume"))?;
+    Ok(File::from(opened))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_would_not_be_a_plain_directory_name_are_refused() {
+        for text in ["", ".", "..", "a/b", "a.b", "a b", &"x".repeat(MAX_ID_BYTES + 1)] {
+            assert!(SnapshotId::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(SnapshotId::parse("a_1-B").unwrap().path(), "snapshots/a_1-B");
+        assert_eq!(Source::Baseline.path(), "baseline");
+    }
+}

@@ -1,0 +1,52 @@
+/** A workspace's volume, by the calls of the agent that has it mounted. */
+import type {
+  TreeCount as TreeCountMessage,
+  VolumeState as StateMessage,
+} from "../guest/generated/pyro/agent/v1/agent_pb.ts";
+import { PyroError } from "../contract/error.ts";
+import { type GuestLink, guestError } from "../guest/link.ts";
+import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
+
+/** Writing a guest's memory full of dirty pages to a slow disk. */
+const SYNC_DEADLINE_MS = 120_000;
+
+/** The volume that the guest behind `link` was configured with. */
+export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineVolume {
+  const options = { timeoutMs: SYNC_DEADLINE_MS };
+  return {
+    opened,
+    createSnapshot: async (snapshotId) => {
+      const { volume, tree } = await explained("keeping a snapshot", agent.createSnapshot({ snapshotId }, options));
+      return { volume: stateOf(volume), tree: countOf(tree) };
+    },
+    deleteSnapshot: async (snapshotId) => {
+      await explained("deleting a snapshot", agent.deleteSnapshot({ snapshotId }, options));
+    },
+    sync: async ({ trim }) => {
+      return stateOf((await explained("writing the volume", agent.syncVolume({ trim }, options))).volume);
+    },
+  };
+}
+
+async function explained<T>(what: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (failure) {
+    throw guestError(failure, what);
+  }
+}
+
+/** The agent's word on its volume. @throws PyroError guest_failed when it gave none */
+export function stateOf(message: StateMessage | undefined): VolumeState {
+  if (message === undefined) throw new PyroError("guest_failed", "the guest agent did not say how the volume is");
+  return {
+    workspaceGeneration: Number(message.workspaceGeneration),
+    totalBytes: Number(message.totalBytes),
+    usedBytes: Number(message.usedBytes),
+  };
+}
+
+function countOf(message: TreeCountMessage | undefined): TreeCount {
+  if (message === undefined) throw new PyroError("guest_failed", "the guest agent did not count what it keeps");
+  return { entries: Number(message.entries), bytes: Number(message.bytes), complete: message.complete };
+}

@@ -1,0 +1,50 @@
+/** A volume without a guest: what was asked of it, and a tree that is one number. */
+import { PyroError } from "../../src/contract/error.ts";
+import type { MachineVolume, VolumeRequest, VolumeState } from "../../src/machine/machine.ts";
+
+/** What lies in a volume's file, for all machines that open it. */
+export class FakeDisk {
+  generation = 1;
+  readonly snapshots = new Set<string>();
+  /** What is thrown by the next call of this name. */
+  readonly failures = new Map<"sync" | "createSnapshot", PyroError>();
+  readonly calls: string[] = [];
+
+  /** As the guest does when it is configured. */
+  prepare({ snapshotIds, resetTo }: VolumeRequest): void {
+    for (const id of this.snapshots) if (!snapshotIds.includes(id)) this.snapshots.delete(id);
+    if (resetTo === undefined) return;
+    this.calls.push(`reset ${resetTo}`);
+    this.generation += 1;
+  }
+
+  volume(): MachineVolume {
+    return {
+      opened: this.#state(),
+      createSnapshot: async (id) => {
+        this.#fail("createSnapshot");
+        this.snapshots.add(id);
+        return await Promise.resolve({ volume: this.#state(), tree: { entries: 2, bytes: 10, complete: true } });
+      },
+      deleteSnapshot: async (id) => {
+        await Promise.resolve();
+        if (!this.snapshots.delete(id)) throw new PyroError("not_found", `there is no snapshot ${id}`);
+      },
+      sync: async ({ trim }) => {
+        this.calls.push(trim ? "sync and trim" : "sync");
+        this.#fail("sync");
+        return await Promise.resolve(this.#state());
+      },
+    };
+  }
+
+  #fail(name: "sync" | "createSnapshot"): void {
+    const failure = this.failures.get(name);
+    this.failures.delete(name);
+    if (failure !== undefined) throw failure;
+  }
+
+  #state(): VolumeState {
+    return { workspaceGeneration: this.generation, totalBytes: 1 << 30, usedBytes: 4096 };
+  }
+}
