@@ -8,7 +8,7 @@ import { runEntry } from "./terminal.mjs";
 import { join } from "node:path";
 
 await runEntry(async (words) => {
-  await setUp(["build", "lint", "run", "pull"]);
+  await setUp(["build", "lint", "run", "pull", "workspace"]);
   await build();
   const compiled = await run(tool("tsc"), ["--project", inProject("tsconfig.json")]);
   if (compiled !== 0) return compiled;

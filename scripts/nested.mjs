@@ -14,7 +14,7 @@ await runEntry(async ([option, ...words]) => {
   if (option === undefined) return await run(process.execPath, [inProject("scripts", "test.mjs"), "nested"]);
   if (option !== "--shell" || words.length !== 1)
     throw new Refusal(`not understood: ${[option, ...words].join(" ")}`, "npm run test:nested -- --shell 'COMMAND'");
-  await setUp(["build", "run", "pull", "test"]);
+  await setUp(["build", "run", "pull", "workspace", "test"]);
   await build();
   const compiled = await run(tool("tsc"), ["--project", inProject("tsconfig.json")]);
   if (compiled !== 0) return compiled;

@@ -30,7 +30,10 @@ async function runSuite(words, tally) {
   const { stages, only } = select(words, allTestFiles());
   const needs = new Set(stages.flatMap((stage) => stage.needs ?? []));
   const rust = needs.has("dist") || stages.some((stage) => stage.rust === true);
-  await setUp([...(rust ? ["build", "lint"] : []), ...(needs.has("guests") ? ["run", "pull", "test"] : [])]);
+  await setUp([
+    ...(rust ? ["build", "lint"] : []),
+    ...(needs.has("guests") ? ["run", "pull", "workspace", "test"] : []),
+  ]);
   if (needs.has("dist")) await build();
   if (needs.has("test-agent")) await buildTestAgent();
   const sandbox = makeSandbox();

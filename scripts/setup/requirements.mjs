@@ -18,7 +18,7 @@ export function packageManager(osRelease = readFileSync("/etc/os-release", "utf8
   return entry === undefined ? undefined : { name: entry[0], ...entry[1] };
 }
 
-/** The requirements for `purposes` ("run", "pull", "build", "test") that this host does not meet, each with the reason. */
+/** The requirements for `purposes` ("run", "pull", "workspace", "build", "test") that this host does not meet, each with the reason. */
 export function unmetRequirements(purposes, { unprivileged = process.getuid?.() !== 0 } = {}) {
   return TABLE.requirements
     .filter((each) => each.neededFor.some((purpose) => purposes.includes(purpose)))

@@ -6,7 +6,7 @@ import { installSystemPackages } from "./packages.mjs";
 import { isAtLeast } from "./requirements.mjs";
 import { prepareRust } from "./rust.mjs";
 
-/** `purposes`: "build" (the programs), "run" and "pull" (guests), "test" (the suite's own tools), "lint" (rustfmt, clippy). */
+/** `purposes`: "build" (the programs), "run" and "pull" (guests), "workspace" (their volumes), "test" (the suite's own tools), "lint" (rustfmt, clippy). */
 export async function setUp(purposes) {
   refuseOldNode();
   await installNodeModules();

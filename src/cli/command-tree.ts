@@ -1,7 +1,7 @@
 /** The commands as a commander tree: parsing, help, suggestions. */
 import { Command, CommanderError, Option } from "commander";
 import { PyroError } from "../contract/error.ts";
-import { EXTRA_FLAGS, GROUP_SUMMARIES } from "./commands.ts";
+import { EXTRA_FLAGS, GROUP_ALIASES, GROUP_SUMMARIES, WORKSPACE_VARIABLE } from "./commands.ts";
 import type { CommandDescription, FieldDescription } from "./description.ts";
 import { parseValue } from "./field-value.ts";
 import { commandOf } from "./words-after-dashes.ts";
@@ -66,14 +66,15 @@ function addCommand(
   action: (flags: Record<string, unknown>, positionals: string[]) => void,
 ): void {
   let parent = root;
-  for (const word of description.path.slice(0, -1)) {
-    parent = root.commands.find((each) => each.name() === word) ?? addGroup(root, word);
+  for (const [index, word] of description.path.slice(0, -1).entries()) {
+    const path = description.path.slice(0, index + 1).join(" ");
+    parent = parent.commands.find((each) => each.name() === word) ?? addGroup(parent, word, path);
   }
   const command = parent.command(description.path.at(-1) ?? "");
   command.description(description.summary).allowExcessArguments(false);
   command.usage(usageOf(description));
   for (const { field, required, description: help } of description.positionals)
-    command.argument(required ? `<${field}>` : `[${field}]`, help);
+    command.argument(required && !mayBeLeftOut(description) ? `<${field}>` : `[${field}]`, help);
   for (const field of [...description.flags, ...(EXTRA_FLAGS[description.name] ?? [])])
     command.addOption(optionOf(field));
   command.option("--json", "print the result as JSON, and nothing else on standard output");
@@ -82,8 +83,25 @@ function addCommand(
   command.action(() => action(command.opts(), command.args));
 }
 
-function addGroup(root: Command, name: string): Command {
-  return root.command(name).description(GROUP_SUMMARIES[name] ?? name);
+function addGroup(parent: Command, name: string, path: string): Command {
+  const group = parent.command(name).description(GROUP_SUMMARIES[path] ?? name);
+  const alias = GROUP_ALIASES[path];
+  return alias === undefined ? group : group.alias(alias);
+}
+
+/** Whether the command is about a workspace that a variable may name. */
+const mayBeLeftOut = ({ positionals }: CommandDescription): boolean => positionals[0]?.field === "workspace";
+
+/** The words given by position; a workspace that was left out is the one that the variable names. */
+function completePositionals(description: CommandDescription, given: readonly string[]): readonly string[] {
+  const { positionals } = description;
+  if (!mayBeLeftOut(description) || given.length >= positionals.length) return given;
+  const named = process.env[WORKSPACE_VARIABLE] ?? "";
+  if (given.length === positionals.length - 1 && named !== "") return [named, ...given];
+  const missing = positionals[given.length === 0 ? 0 : given.length]?.field ?? "workspace";
+  throw new PyroError("invalid_argument", `missing required argument '${missing}'`, {
+    remedy: `name the workspace, or set ${WORKSPACE_VARIABLE}: pyro ${description.path.join(" ")} --help`,
+  });
 }
 
 function usageOf({ positionals, rest }: CommandDescription): string {
@@ -120,8 +138,9 @@ function callOf(
     const value = flagValue(field);
     if (value !== undefined) input[field.field] = value;
   }
+  const positionals = completePositionals(description, typed.positionals);
   description.positionals.forEach((field, index) => {
-    const text = typed.positionals[index];
+    const text = positionals[index];
     if (text !== undefined) input[field.field] = parseValue({ ...field, flag: `<${field.field}>` }, text);
   });
   if (description.rest !== undefined) input[description.rest.field] = commandOf(restOf(description, typed.rest));
@@ -151,8 +170,12 @@ const camelCase = (flag: string): string =>
   flag.slice(2).replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 
 function verbMissing(table: readonly CommandDescription[], own: readonly string[]): PyroError {
-  const noun = own.find((word) => !word.startsWith("-")) ?? "";
-  const verbs = table.filter(({ path }) => path[0] === noun).map(({ path }) => path[1] ?? "");
+  const alias = (word: string): string =>
+    Object.entries(GROUP_ALIASES).find(([, short]) => short === word)?.[0] ?? word;
+  const nouns = own.filter((word) => !word.startsWith("-")).map(alias);
+  const below = table.filter(({ path }) => nouns.every((noun, index) => path[index] === noun));
+  const verbs = [...new Set(below.map(({ path }) => path[nouns.length] ?? ""))];
+  const noun = nouns.join(" ");
   return new PyroError("invalid_argument", `pyro ${noun} needs a command: ${verbs.join(", ")}`, {
     remedy: `pyro ${noun} --help`,
   });
@@ -179,9 +202,11 @@ Examples:
   $ pyro run debian:12 -- git --version          one command in a fresh machine
   $ pyro run debian:12 -- 'ls /etc | wc -l'      one word with blanks is a shell script
   $ echo data | pyro run debian:12 -- wc -c      standard input goes in
+  $ pyro workspace create debian:12 --name api   a machine that stays, with a /workspace
+  $ pyro ws exec api -- git clone ...            commands in it
 
 Exit status: that of the guest's command; 124 its time limit; 125 pyro failed; 126, 127 as a shell
 gives them; 130 interrupted; 2 wrong usage.
 
 Variables: PYRO_CACHE_DIR, PYRO_STATE_DIR, PYRO_RUNTIME_DIR, PYRO_CONFIG_DIR, PYRO_KERNEL,
-PYRO_SERVER_IDLE_SECONDS, PYRO_DEBUG=1 for stack traces.`;
+PYRO_SERVER_IDLE_SECONDS, PYRO_WORKSPACE (used where no workspace is named), PYRO_DEBUG=1 for stack traces.`;

@@ -11,6 +11,20 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "env.pull": async () => (await import("./commands/env.ts")).pull,
   "env.inspect": async () => (await import("./commands/env.ts")).inspect,
   "env.prune": async () => (await import("./commands/env.ts")).prune,
+  "workspace.create": async () => (await import("./commands/workspace.ts")).create,
+  "workspace.list": async () => (await import("./commands/workspace.ts")).list,
+  "workspace.status": async () => (await import("./commands/workspace.ts")).status,
+  "workspace.update": async () => (await import("./commands/workspace.ts")).update,
+  "workspace.start": async () => (await import("./commands/workspace.ts")).start,
+  "workspace.stop": async () => (await import("./commands/workspace.ts")).stop,
+  "workspace.delete": async () => (await import("./commands/workspace-delete.ts")).remove,
+  "workspace.restore": async () => (await import("./commands/workspace.ts")).restore,
+  "workspace.exec": async () => (await import("./commands/workspace-exec.ts")).exec,
+  "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
+  "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
+  "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,
+  "workspace.snapshot.list": async () => (await import("./commands/snapshot.ts")).list,
+  "workspace.snapshot.delete": async () => (await import("./commands/snapshot.ts")).remove,
   "server.status": async () => (await import("./commands/server.ts")).status,
   "server.stop": async () => (await import("./commands/server.ts")).stop,
   "mcp.serve": async () => (await import("./commands/mcp.ts")).serve,
@@ -39,6 +53,7 @@ export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> 
     flag("fix", "run the command that mends what is missing, after asking"),
     flag("yes", "with --fix: do not ask"),
   ],
+  "workspace.create": [flag("id-only", "print the id and nothing else")],
 };
 
 const SHELLS = ["bash", "zsh", "fish"];
@@ -77,9 +92,17 @@ export const EXTRA_COMMANDS = [
   },
 ] as const;
 
+/** Short words for nouns. */
+export const GROUP_ALIASES: Readonly<Record<string, string>> = { workspace: "ws" };
+
+/** The variable that stands in for a workspace that is not named. */
+export const WORKSPACE_VARIABLE = "PYRO_WORKSPACE";
+
 /** What the nouns are, for `--help`. */
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   env: "Environments: list, install, inspect, delete",
+  workspace: "Workspaces: machines that stay, with a tree that can be taken back",
+  "workspace snapshot": "A workspace's tree under a name: create, list, delete",
   server: "The background server: status, stop",
   mcp: "Model Context Protocol",
 };

@@ -13,15 +13,13 @@ export function completionScript(shellName: string): void {
 
 /** Answers a shell that asks what may come next. */
 export async function complete(table: readonly CommandDescription[], words: readonly string[]): Promise<number> {
-  const wantsEnvironment = table.some(
-    ({ path, positionals }) => path.every((word, index) => words[index] === word) && positionals.length > 0,
-  );
-  const environments = wantsEnvironment ? await environmentNames() : [];
+  const asked = table.find(({ path }) => path.every((word, index) => words[index] === word));
+  const names = await namesFor(asked?.positionals[0]?.field);
   for (const { path, summary, positionals, flags } of table) {
     const command = shell.command(path.join(" "), summary);
     for (const field of positionals) {
       command.argument(field.field, (offer) => {
-        for (const name of field.choices ?? environments) offer(name, "");
+        for (const name of field.choices ?? (field === positionals[0] ? names : [])) offer(name, "");
       });
     }
     for (const field of flags) {
@@ -42,11 +40,14 @@ function offerChoices({ choices }: FieldDescription): (offer: (value: string, de
 }
 
 /** No names are better than a shell that hangs, or an error in the middle of a line. */
-async function environmentNames(): Promise<string[]> {
+async function namesFor(field: string | undefined): Promise<string[]> {
+  if (field !== "environment" && field !== "workspace") return [];
   using pyro = new Pyro();
   try {
-    const { environments } = await pyro.env.list({}, { signal: AbortSignal.timeout(NAMES_DEADLINE_MS) });
-    return environments.map(({ name }) => name);
+    const options = { signal: AbortSignal.timeout(NAMES_DEADLINE_MS) };
+    if (field === "environment") return (await pyro.env.list({}, options)).environments.map(({ name }) => name);
+    const { workspaces } = await pyro.workspace.list({}, options);
+    return workspaces.map(({ name, workspace_id: id }) => name ?? id);
   } catch {
     return [];
   }

@@ -20,3 +20,14 @@ export const COMMAND_BYTES_MAX = 2 * 1024 * 1024;
 
 /** Longest environment name; it becomes part of a path. */
 export const ENVIRONMENT_NAME_CHARS_MAX = 64;
+
+/** How long a workspace may be idle before it is stopped, and kept. */
+export const TTL_SECONDS_DEFAULT = 3600;
+export const TTL_SECONDS_MIN = 60;
+export const TTL_SECONDS_MAX = 14 * 86_400;
+
+/** Snapshots of one workspace, the baseline not counted. Each is a subvolume, which btrfs has room for; a list is not. */
+export const SNAPSHOTS_MAX = 256;
+
+/** How long a deleted workspace can be restored. */
+export const TRASH_DAYS = 7;

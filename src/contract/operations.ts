@@ -2,12 +2,42 @@
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
+import {
+  snapshotCreate,
+  snapshotDelete,
+  snapshotList,
+  workspaceCreate,
+  workspaceDelete,
+  workspaceExec,
+  workspaceList,
+  workspaceLogs,
+  workspaceReset,
+  workspaceRestore,
+  workspaceStart,
+  workspaceStatus,
+  workspaceStop,
+  workspaceUpdate,
+} from "./workspace-operations.ts";
 import { execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
 
 export const operations = {
   doctor,
   run,
   env: { list: envList, pull: envPull, inspect: envInspect, prune: envPrune },
+  workspace: {
+    create: workspaceCreate,
+    list: workspaceList,
+    status: workspaceStatus,
+    update: workspaceUpdate,
+    start: workspaceStart,
+    stop: workspaceStop,
+    delete: workspaceDelete,
+    restore: workspaceRestore,
+    exec: workspaceExec,
+    logs: workspaceLogs,
+    reset: workspaceReset,
+    snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
+  },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },
   exec: { signal: execSignal },
   server: { status: serverStatus, stop: serverStop },

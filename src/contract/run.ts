@@ -30,7 +30,7 @@ export const executionMode = z
 export const MACHINE_NAMES = ["firecracker", "qemu-kvm", "qemu-tcg"] as const;
 export type MachineName = (typeof MACHINE_NAMES)[number];
 
-const environmentName = z.string().min(1).describe("environment to start, for example debian:12");
+export const environmentName = z.string().min(1).describe("environment to start, for example debian:12");
 
 export const machineOptions = {
   vcpu_count: z
@@ -92,7 +92,7 @@ export const execOptions = {
 };
 
 /** The fields of a command that belong to its byte streams. */
-const BYTE_STREAM_FIELDS = ["stream_id", "stdin", "output"] as const;
+export const BYTE_STREAM_FIELDS = ["stream_id", "stdin", "output"] as const;
 
 export const execResult = z.object({
   vm_id: z.string(),
@@ -128,7 +128,7 @@ const machinePhase = z.object({
 });
 
 /** What happens on the way to a running machine: an environment's installation, then the machine's own phases. */
-const machineEvent = z.discriminatedUnion("type", [
+export const machineEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("pull"), progress: pullProgress }),
   z.object({ type: z.literal("machine"), ...machinePhase.shape }),
 ]);

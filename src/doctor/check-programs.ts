@@ -15,15 +15,17 @@ export interface ProgramOptions {
   readonly installed: boolean;
 }
 
-/** One finding for each requirement of `run` and `pull` but QEMU, which the machine's checks look at. */
+const PURPOSES = ["run", "pull", "workspace"];
+
+/** One finding for each requirement of these but QEMU, which the machine's checks look at. */
 export async function checkPrograms(facts: HostFacts, options: ProgramOptions): Promise<Finding[]> {
   const wanted = REQUIREMENTS.filter(
-    ({ id, neededFor }) => id !== "qemu" && neededFor.some((each) => each === "run" || each === "pull"),
+    ({ id, neededFor }) => id !== "qemu" && neededFor.some((each) => PURPOSES.includes(each)),
   );
   const applicable = wanted.filter(({ neededBy }) => neededBy === "everyone" || facts.uid !== 0);
   return await Promise.all(
     applicable.map(async (each) => {
-      const required = each.neededFor.includes("run") || !options.installed;
+      const required = each.neededFor.includes("run") || (each.neededFor.includes("pull") && !options.installed);
       const { found, problem } = await look(facts, each);
       if (problem === undefined) return good(each.id, found, { required });
       return fault(each.id, `${problem}: it ${each.why}`, { required, packages: packagesOf(each, options.manager) });

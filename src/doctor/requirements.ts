@@ -12,7 +12,7 @@ export interface Requirement {
   readonly minimumVersion?: string | undefined;
   /** Makes `command` print its version; default: --version. */
   readonly versionFlag?: string | undefined;
-  /** "run", "pull", "build", "test". */
+  /** "run", "pull", "workspace", "build", "test". */
   readonly neededFor: readonly string[];
   /** "everyone" or "unprivileged". */
   readonly neededBy: string;

@@ -35,6 +35,7 @@ export class Pyro implements Methods {
 
   readonly env: Methods["env"];
   readonly server: Methods["server"];
+  readonly workspace: Methods["workspace"];
 
   constructor(options: PyroOptions = {}) {
     const env = options.env ?? process.env;
@@ -48,6 +49,24 @@ export class Pyro implements Methods {
       pull: this.#method("env", "pull"),
       inspect: this.#method("env", "inspect"),
       prune: this.#method("env", "prune"),
+    };
+    this.workspace = {
+      create: this.#method("workspace", "create"),
+      list: this.#method("workspace", "list"),
+      status: this.#method("workspace", "status"),
+      update: this.#method("workspace", "update"),
+      start: this.#method("workspace", "start"),
+      stop: this.#method("workspace", "stop"),
+      delete: this.#method("workspace", "delete"),
+      restore: this.#method("workspace", "restore"),
+      exec: this.#command("workspace", "exec"),
+      logs: this.#method("workspace", "logs"),
+      reset: this.#method("workspace", "reset"),
+      snapshot: {
+        create: this.#method("workspace", "snapshot", "create"),
+        list: this.#method("workspace", "snapshot", "list"),
+        delete: this.#method("workspace", "snapshot", "delete"),
+      },
     };
     this.server = {
       status: async () => await this.#control.status(),
@@ -66,9 +85,7 @@ export class Pyro implements Methods {
    * @throws PyroError when pyro or the machine failed
    */
   async run(input: RunInput, options: RunOptions = {}): Promise<RunResult> {
-    const parts = { rpc: this.#rpc, connection: this.#connection };
-    const call = async (): Promise<unknown> => await callCommand(parts, { path: ["run"], input }, options);
-    return (await this.#control.withServer(call, options.signal)) as RunResult;
+    return (await this.#callCommand(["run"], input, options)) as RunResult;
   }
 
   /** Starts a machine that is yours until you close it, or this process ends. */
@@ -91,6 +108,19 @@ export class Pyro implements Methods {
     };
     // The table's types say what comes; the server has checked both sides against it.
     return method as never;
+  }
+
+  /** As `#method`, of an operation that takes and gives bytes. */
+  #command(...path: string[]): never {
+    const method = async (input: object, options: CommandOptions = {}): Promise<unknown> =>
+      await this.#callCommand(path, input, options);
+    return method as never;
+  }
+
+  async #callCommand(path: readonly string[], input: object, options: CommandOptions): Promise<unknown> {
+    const parts = { rpc: this.#rpc, connection: this.#connection };
+    const call = async (): Promise<unknown> => await callCommand(parts, { path, input }, options);
+    return await this.#control.withServer(call, options.signal);
   }
 
   async #exec(input: object, options: CommandOptions): Promise<ExecResult> {

@@ -27,6 +27,16 @@ export function environmentOf(variables: readonly string[]): Record<string, stri
   return environment;
 }
 
+/**
+ * Variables that make git work in a workspace whoever runs it: it refuses a repository that is another user's
+ * (safe.directory, git-config(1)). In a machine of one's own all users are oneself.
+ */
+export const GIT_TRUST: readonly string[] = [
+  "GIT_CONFIG_COUNT=1",
+  "GIT_CONFIG_KEY_0=safe.directory",
+  "GIT_CONFIG_VALUE_0=*",
+];
+
 function quoted(word: string): string {
   return PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

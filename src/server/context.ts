@@ -4,6 +4,7 @@ import type { HostPaths } from "../host/paths.ts";
 import type { Machines, OpenMachine } from "../machine/machine.ts";
 import type { ByteStreams } from "./byte-streams.ts";
 import type { Executions } from "./executions.ts";
+import type { Workspaces } from "../workspace/workspaces.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 
 /** The environments as the handlers need them. */
@@ -27,6 +28,7 @@ export interface HeldMachine {
 export interface ServerContext {
   readonly paths: HostPaths;
   readonly machines: Machines;
+  readonly workspaces: Workspaces;
   readonly environments: Environments;
   readonly streams: ByteStreams;
   readonly executions: Executions;

@@ -21,9 +21,15 @@ export async function claimStreams(context: ServerContext, input: ExecInput): Pr
   return await context.streams.claim(id, { withOutput: output === "stream" });
 }
 
+/** What a command needs of its machine. */
+type CommandMachine = Pick<
+  OpenMachine,
+  "id" | "environment" | "environmentVersion" | "executionMode" | "isolation" | "confinement" | "exec"
+>;
+
 export interface ExecutionParts {
   readonly context: ServerContext;
-  readonly machine: OpenMachine;
+  readonly machine: CommandMachine;
   readonly streams: CommandStreams | undefined;
   /** When it is aborted the command is no longer waited for; ending it is up to the caller. */
   readonly signal: AbortSignal;
@@ -56,7 +62,7 @@ export function execute(
 
 function resultOf(
   input: ExecInput,
-  machine: OpenMachine,
+  machine: CommandMachine,
   { outcome, capture }: { outcome: ExecOutcome; capture: Capture },
 ): ExecResult {
   return {

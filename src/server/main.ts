@@ -13,6 +13,8 @@ import { createMachines } from "../machine/machines.ts";
 import { hostEnvironments } from "./host-environments.ts";
 import { log, startLog } from "./log.ts";
 import { idleMs } from "./idle-time.ts";
+import { VolumeFiles } from "../workspace/volume-file.ts";
+import { Workspaces } from "../workspace/workspaces.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
 async function serve(): Promise<RunningServer> {
@@ -20,11 +22,20 @@ async function serve(): Promise<RunningServer> {
   const paths = hostPaths(env);
   startLog(paths);
   log("start", { pid: process.pid, version: BUILD_VERSION });
-  const machines = await createMachines(
-    hostMachineSources({ paths, env, onNotice: (notice) => log("notice", { notice }) }),
-  );
+  const onNotice = (notice: string): void => log("notice", { notice });
+  const machines = await createMachines(hostMachineSources({ paths, env, onNotice }));
+  const volumes = new VolumeFiles(paths);
+  const createVolume = async (path: string): Promise<void> => await volumes.create(path);
+  const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice });
   const settings = settingsDigest(settingsOf(env, paths));
-  return await startServer({ paths, machines, environments: hostEnvironments(paths), idleMs: idleMs(env), settings });
+  return await startServer({
+    paths,
+    machines,
+    workspaces,
+    environments: hostEnvironments(paths),
+    idleMs: idleMs(env),
+    settings,
+  });
 }
 
 function sayReady(word: object): void {

@@ -1,7 +1,7 @@
 import type * as z from "zod";
 import type { PullProgress } from "../contract/environment.ts";
 import type { MachineEvent, machineOptions } from "../contract/run.ts";
-import type { OpenMachine } from "../machine/machine.ts";
+import type { OpenMachine, OpenRequest } from "../machine/machine.ts";
 import type { ServerContext } from "./context.ts";
 
 type OpenInput = z.output<z.ZodObject<typeof machineOptions>> & { readonly environment: string };
@@ -12,24 +12,33 @@ export async function openMachine(
   input: OpenInput,
   { signal, emit }: { signal: AbortSignal; emit: (event: MachineEvent) => void },
 ): Promise<OpenMachine> {
-  const pull = pullEvents(emit);
   return await machines.open({
     environment: input.environment,
     vcpuCount: input.vcpu_count,
     memoryMib: input.mem_mib,
     machine: input.machine,
     requireIsolation: input.require_isolation,
-    signal,
-    onPull: pull,
-    onPhase: (phase, vmId) => {
-      emit({
-        type: "machine",
-        phase,
-        ...(phase === "create" ? { environment: input.environment } : {}),
-        ...(vmId === undefined ? {} : { vm_id: vmId }),
-      });
-    },
+    ...startCall(input.environment, { signal, emit }),
   });
+}
+
+/** How the start of a workspace's machine is cancelled, and what it tells. */
+export function startCall(
+  environment: string,
+  { signal, emit }: { signal: AbortSignal; emit: (event: MachineEvent) => void },
+): Pick<OpenRequest, "signal" | "onPull" | "onPhase"> {
+  return { signal, onPull: pullEvents(emit), onPhase: phaseEvents(environment, emit) };
+}
+
+function phaseEvents(environment: string, emit: (event: MachineEvent) => void): OpenRequest["onPhase"] {
+  return (phase, vmId) => {
+    emit({
+      type: "machine",
+      phase,
+      ...(phase === "create" ? { environment } : {}),
+      ...(vmId === undefined ? {} : { vm_id: vmId }),
+    });
+  };
 }
 
 /** Every look at an environment begins with `install`; it is only said when there is something to install. */

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { HostPaths } from "../host/paths.ts";
 import { claimPrivateDirectory } from "../host/private-directory.ts";
+import type { Workspaces } from "../workspace/workspaces.ts";
 import type { Machines } from "../machine/machine.ts";
 import { ByteStreams } from "./byte-streams.ts";
 import type { Environments, ServerContext } from "./context.ts";
@@ -16,6 +17,7 @@ import { listenOnSocket, removeSocket } from "./socket.ts";
 export interface ServerOptions {
   readonly paths: HostPaths;
   readonly machines: Machines;
+  readonly workspaces: Workspaces;
   readonly environments: Environments;
   /** How long the server stays with nothing to do. */
   readonly idleMs: number;
@@ -32,7 +34,7 @@ export interface RunningServer {
 
 /** Starts the server on its socket. The caller holds the server lock of `paths`. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { paths, machines, environments, idleMs, settings } = options;
+  const { paths, machines, workspaces, environments, idleMs, settings } = options;
   claimPrivateDirectory(paths.runtime, "PYRO_RUNTIME_DIR");
   claimPrivateDirectory(paths.state, "PYRO_STATE_DIR");
   const lifecycle = new Lifecycle(machines, idleMs);
@@ -40,6 +42,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const context: ServerContext = {
     paths,
     machines,
+    workspaces,
     environments,
     streams,
     executions: new Executions(),
@@ -55,6 +58,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     // First the name, so that new clients do not come here; the lock keeps their server waiting until we are gone.
     removeSocket(paths);
     await lifecycle.endCalls();
+    // First: their guests write what they have in memory.
+    await workspaces.close();
     await machines.close();
     http.close();
     http.closeAllConnections();

@@ -34,7 +34,7 @@ describe("requirements", () => {
       assert.ok(each.why.length > 10);
       assert.ok(
         each.neededFor.length > 0 &&
-          each.neededFor.every((purpose) => ["run", "pull", "build", "test"].includes(purpose)),
+          each.neededFor.every((purpose) => ["run", "pull", "workspace", "build", "test"].includes(purpose)),
       );
       assert.ok(["everyone", "unprivileged"].includes(each.neededBy));
       assert.deepEqual(Object.keys(each.packages), Object.keys(table.packageManagers));

@@ -8,7 +8,7 @@ import { projectFiles } from "./tidy/tree.ts";
 /** src/host/paths.ts has these. */
 const PLACES = ["PYRO_CACHE_DIR", "PYRO_STATE_DIR", "PYRO_RUNTIME_DIR", "PYRO_CONFIG_DIR"];
 /** These change what a client says or installs, and nothing that a server does. */
-const OF_THE_CLIENT = ["PYRO_DEBUG", "PYRO_FIRECRACKER_MIRROR"];
+const OF_THE_CLIENT = ["PYRO_DEBUG", "PYRO_FIRECRACKER_MIRROR", "PYRO_WORKSPACE"];
 /** Quoted names that are no variables. */
 const NO_VARIABLES = ["PYRO_ERROR"];
 

@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CLIENT_CASES } from "../support/client-cases.ts";
+import { WORKSPACE_CASES } from "../support/workspace-cases.ts";
 import { GUEST_CASES } from "../support/guest-cases.ts";
 import { suiteMachine } from "./suite-machine.ts";
 import { TestProgram } from "./verdicts.ts";
 
 /** By the names of PYRO_MACHINE. */
 const DRIVERS = ["qemu-kvm"];
-const NAMES = [...GUEST_CASES, ...CLIENT_CASES].map(({ name }) => name);
+const NAMES = [...GUEST_CASES, ...WORKSPACE_CASES, ...CLIENT_CASES].map(({ name }) => name);
 const PROGRAM = ".build/test/nested/inside/table.js";
 const TIME_LIMIT_MS = 420_000;
 

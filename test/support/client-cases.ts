@@ -105,7 +105,8 @@ export const CLIENT_CASES: readonly ClientCase[] = [
   },
 ];
 
-async function machinePid(id: string): Promise<number | undefined> {
+/** Pid of a machine's VMM, by its record. */
+export async function machinePid(id: string): Promise<number | undefined> {
   const record = await readFile(join(paths.runtime, "m", id, "machine.json"), "utf8");
   return (JSON.parse(record) as { process?: { pid: number } }).process?.pid;
 }

@@ -1,6 +1,7 @@
 /** A pyro installation of a test's own: directories, a server with fake machines, and the CLI as a process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -11,6 +12,7 @@ import { type HostPaths, hostPaths } from "../../src/host/paths.ts";
 import { settingsDigest, settingsOf } from "../../src/host/settings.ts";
 import { Pyro } from "../../src/sdk/pyro.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
+import { Workspaces } from "../../src/workspace/workspaces.ts";
 import { fakeEnvironments } from "./fake-environments.ts";
 import { FakeMachines } from "./fake-machines.ts";
 
@@ -48,9 +50,18 @@ export class FakeHost {
     this.paths = hostPaths(this.env);
   }
 
+  /** The workspaces of this host, as a server that starts finds them. */
+  async workspaces(onNotice: (notice: string) => void = () => undefined): Promise<Workspaces> {
+    const { paths, machines } = this;
+    const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
+    return await Workspaces.open({ paths, machines, createVolume, onNotice });
+  }
+
   /** A server in this process. */
   async serve(options: { idleMs?: number } = {}): Promise<RunningServer> {
-    const parts = { paths: this.paths, machines: this.machines, environments: fakeEnvironments() };
+    const { paths, machines } = this;
+    const workspaces = await this.workspaces();
+    const parts = { paths, machines, workspaces, environments: fakeEnvironments() };
     this.#server = await startServer({ ...parts, idleMs: options.idleMs ?? 60_000, settings: this.#settings() });
     return this.#server;
   }

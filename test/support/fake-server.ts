@@ -1,9 +1,11 @@
 /** A server's process as the real one is, with fake machines. What its machines do goes to `fake-history` in its state. */
 import { appendFileSync, closeSync, writeSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { READY_FD } from "../../src/contract/wire.ts";
 import { hostPaths } from "../../src/host/paths.ts";
 import { settingsDigest, settingsOf } from "../../src/host/settings.ts";
+import { Workspaces } from "../../src/workspace/workspaces.ts";
 import { startServer } from "../../src/server/server.ts";
 import { idleMs } from "../../src/server/idle-time.ts";
 import { fakeEnvironments } from "./fake-environments.ts";
@@ -12,9 +14,12 @@ import { FakeMachines } from "./fake-machines.ts";
 const paths = hostPaths();
 const onHistory = (line: string): void => appendFileSync(join(paths.state, "fake-history"), `${line}\n`);
 const machines = new FakeMachines({ onHistory, ready: 1 });
+const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
+const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice: onHistory });
 const server = await startServer({
   paths,
   machines,
+  workspaces,
   environments: fakeEnvironments(),
   idleMs: idleMs(process.env),
   settings: settingsDigest(settingsOf(process.env, paths)),

@@ -1,8 +1,8 @@
 /** `pyro doctor`. */
-import { createInterface } from "node:readline/promises";
 import { PyroError } from "../../contract/error.ts";
 import type { DoctorReport } from "../../contract/host-operations.ts";
 import { runFixCommand, runFixDownload } from "../../sdk/fix.ts";
+import { confirmed } from "../confirmation.ts";
 import type { CliCommand, Invocation } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
@@ -25,7 +25,7 @@ async function fix(report: DoctorReport, { extras, output, interruption }: Invoc
   const { fix_command: command, fix_download: download } = report;
   if (command !== null) output.note(`[doctor] fix: ${printable(command)}`);
   if (download !== null) output.note(`[doctor] fix: ${printable(downloadLine(download))}`);
-  if (extras["yes"] !== true && !(await confirmed(interruption.signal))) {
+  if (extras["yes"] !== true && !(await confirmed("Run it now?", interruption.signal))) {
     throw new PyroError("cancelled", "nothing was changed", {
       remedy: `${command === null ? "run" : "run the command yourself, or"} \`pyro doctor --fix --yes\``,
     });
@@ -44,14 +44,4 @@ async function runCommand(command: string): Promise<void> {
     evidence: { command, exit: status },
     remedy: "run it yourself and look at what it says",
   });
-}
-
-async function confirmed(signal: AbortSignal): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await terminal.question("Run it now? [y/N] ", { signal })).trim());
-  } finally {
-    terminal.close();
-  }
 }

@@ -1,7 +1,7 @@
 import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
 
-export function environmentHandlers({ environments, machines }: ServerContext): Handlers["env"] {
+export function environmentHandlers({ environments, machines, workspaces }: ServerContext): Handlers["env"] {
   return {
     list: async () => {
       const { catalogVersion, environments: found } = await environments.list();
@@ -13,7 +13,8 @@ export function environmentHandlers({ environments, machines }: ServerContext): 
     },
     inspect: async ({ environment, verify }) => await environments.inspect(environment, { verify }),
     prune: async ({ all }) => {
-      const pruned = await environments.prune({ all, inUse: machines.environmentsInUse() });
+      const inUse = new Set([...machines.environmentsInUse(), ...(await workspaces.environmentsInUse())]);
+      const pruned = await environments.prune({ all, inUse });
       return {
         deleted_environment_dirs: [...pruned.deletedDirectories],
         count: pruned.deletedDirectories.length,

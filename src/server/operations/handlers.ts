@@ -4,12 +4,15 @@ import type { Handlers } from "../handler.ts";
 import { environmentHandlers } from "./env.ts";
 import { machineHandlers } from "./machine.ts";
 import { runHandler } from "./run.ts";
+import { snapshotHandlers } from "./snapshot.ts";
+import { workspaceHandlers } from "./workspace.ts";
 import { serverHandlers } from "./server.ts";
 
 export function makeHandlers(context: ServerContext): Handlers {
   return {
     run: runHandler(context),
     env: environmentHandlers(context),
+    workspace: { ...workspaceHandlers(context), snapshot: snapshotHandlers(context) },
     machine: machineHandlers(context),
     exec: {
       signal: async ({ stream_id, signal }) => ({ delivered: await context.executions.signal(stream_id, signal) }),

@@ -11,7 +11,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   environment: ["contract", "host"],
   machine: ["contract", "host", "guest", "vmm", "environment"],
   doctor: ["contract", "host", "vmm", "environment"],
-  server: ["contract", "host", "guest", "vmm", "environment", "machine", "doctor"],
+  workspace: ["contract", "host", "machine"],
+  server: ["contract", "host", "guest", "vmm", "environment", "machine", "workspace", "doctor"],
   // Never the server's code: it starts the server as a process, by path.
   sdk: ["contract", "host", "doctor"],
   cli: ["contract", "sdk"],
@@ -26,7 +27,7 @@ const RESERVED: readonly { module: RegExp; folders: readonly string[]; instead: 
   { module: /^(node:)?child_process$/, folders: ["host"], instead: "src/host/process.ts starts programs" },
   {
     module: /^zod(\/|$)/,
-    folders: ["contract", "environment", "vmm", "machine", "cli", "mcp", "sdk"],
+    folders: ["contract", "environment", "vmm", "machine", "workspace", "cli", "mcp", "sdk"],
     instead: "src/contract has the schemas; records on disk have theirs beside them",
   },
 ];

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { CLIENT_CASES } from "../../support/client-cases.ts";
 import { GUEST_CASES } from "../../support/guest-cases.ts";
+import { inWorkspace, WORKSPACE_CASES } from "../../support/workspace-cases.ts";
 import { machineForCases } from "../../support/guest-machine.ts";
 
 /** Every page that a guest touches for the first time costs a third of a millisecond here: less memory, less to touch. */
@@ -10,6 +11,10 @@ const { pyro, machine } = machineForCases({ memoryMib });
 
 for (const { name, run } of GUEST_CASES) {
   test(name, async () => await run(machine()));
+}
+
+for (const each of WORKSPACE_CASES) {
+  test(each.name, async () => await inWorkspace({ pyro, memory: { mem_mib: memoryMib } }, each));
 }
 
 for (const { name, run } of CLIENT_CASES) {

@@ -118,6 +118,7 @@ function programs(host: FakeHost): Record<string, string> {
     mmdebstrap: saying("mmdebstrap 1.4.3"),
     mksquashfs: saying("mksquashfs version 4.6.1 (2023/03/25)"),
     newuidmap: script("exit 1"),
+    "mkfs.btrfs": saying("mkfs.btrfs, part of btrfs-progs v6.2"),
   };
 }
 

@@ -28,7 +28,16 @@ test("there is one tool for every operation that has one, with schemas and hints
   await using connected = await connect(host);
   const { tools } = await connected.client.listTools();
   const names = tools.map(({ name }) => name).toSorted();
-  assert.deepEqual(names, ["doctor", "env_inspect", "env_list", "env_prune", "env_pull", "run", "server_status"]);
+  assert.deepEqual(
+    names.filter((name) => !name.startsWith("workspace_")),
+    ["doctor", "env_inspect", "env_list", "env_prune", "env_pull", "run", "server_status"],
+  );
+  const ofWorkspaces = "create delete exec list logs reset restore start status stop update".split(" ");
+  const ofSnapshots = ["snapshot_create", "snapshot_delete", "snapshot_list"];
+  assert.deepEqual(
+    names.filter((name) => name.startsWith("workspace_")),
+    [...ofWorkspaces, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
+  );
   const run = tools.find(({ name }) => name === "run");
   const properties = Object.keys(run?.inputSchema.properties ?? {});
   assert.ok(properties.includes("environment") && properties.includes("timeout_seconds"));

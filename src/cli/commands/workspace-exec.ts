@@ -1,0 +1,50 @@
+/** `pyro workspace exec`. */
+import type { Command } from "../../contract/run.ts";
+import { guestOutput } from "../guest-output.ts";
+import type { CliCommand } from "../invocation.ts";
+import { toJson } from "../json.ts";
+import { printable } from "../printable.ts";
+import { standardInput } from "../standard-input.ts";
+import { interruptible } from "./run.ts";
+
+interface ExecInput {
+  readonly workspace: string;
+  readonly command: Command;
+}
+
+/** Runs the command, its bytes passing through as they come, and ends with its exit status. */
+export const exec: CliCommand = async (invocation) => {
+  const { pyro, json, output } = invocation;
+  const guest = guestOutput();
+  const stdin = standardInput();
+  guest.open();
+  try {
+    const result = await pyro.workspace.exec(invocation.input as unknown as ExecInput, {
+      ...interruptible(invocation),
+      stdin,
+      ...(json ? {} : { stdout: guest.stdout, stderr: guest.stderr }),
+    });
+    if (json) output.result(toJson(result));
+    else {
+      const facts = [
+        `workspace_id=${result.workspace_id}`,
+        `sequence=${result.sequence}`,
+        `cwd=${printable(result.cwd)}`,
+        `execution_mode=${result.execution_mode}`,
+        `exit_code=${result.exit_code}`,
+        `duration_ms=${Math.round(result.duration_ms)}`,
+        ...(result.timed_out ? ["timed_out=yes"] : []),
+        ...(result.out_of_memory ? ["out_of_memory=yes"] : []),
+      ];
+      output.note(`${guest.midLine() ? "\n" : ""}[workspace-exec] ${facts.join(" ")}`);
+    }
+    return result.exit_code;
+  } catch (failure) {
+    // The error's line is one of ours too.
+    if (guest.midLine()) process.stderr.write("\n");
+    throw failure;
+  } finally {
+    // Whoever started us may keep the other end of it open and silent.
+    stdin?.destroy();
+  }
+};

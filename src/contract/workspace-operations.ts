@@ -1,0 +1,247 @@
+/** Workspaces: machines with a tree that stays, and can be taken back. */
+import * as z from "zod";
+import { TRASH_DAYS, TTL_SECONDS_DEFAULT } from "./limits.ts";
+import { operation } from "./operation.ts";
+import { BYTE_STREAM_FIELDS, environmentName, execOptions, execResult, machineEvent, machineOptions } from "./run.ts";
+import {
+  BASELINE_NAME,
+  label,
+  loggedCommand,
+  newWorkspaceName,
+  snapshotName,
+  snapshotSummary,
+  treeSize,
+  ttlSeconds,
+  workspaceReference,
+  workspaceSummary,
+} from "./workspace.ts";
+
+const CHANGING = { readOnly: false, destructive: false };
+const DESTROYING = { readOnly: false, destructive: true };
+const READING = { readOnly: true, destructive: false };
+
+const workspace = workspaceReference;
+const inTrash = z.boolean().default(false).describe("those that were deleted and can be restored");
+
+export const workspaceCreate = operation({
+  name: "workspace.create",
+  summary: "Make a workspace: a machine with a /workspace that stays until it is deleted",
+  input: z.object({
+    environment: environmentName,
+    name: newWorkspaceName.optional().describe("name that can be used instead of the id"),
+    label: z.array(label).default([]).describe("KEY=VALUE to find it by, repeatable"),
+    ttl_seconds: ttlSeconds.default(TTL_SECONDS_DEFAULT),
+    ...machineOptions,
+  }),
+  output: workspaceSummary,
+  events: machineEvent,
+  place: "server",
+  cli: {
+    path: ["workspace", "create"],
+    positionals: ["environment"],
+    examples: ["pyro workspace create debian:12", "pyro ws create debian:12-build --name api --label team=web"],
+  },
+  mcp: CHANGING,
+});
+
+export const workspaceList = operation({
+  name: "workspace.list",
+  summary: "List workspaces, the one used last first",
+  input: z.object({
+    label: z.array(label).default([]).describe("only those with this KEY=VALUE, repeatable"),
+    deleted: inTrash,
+  }),
+  output: z.object({ count: z.int(), workspaces: z.array(workspaceSummary), unreadable: z.array(z.string()) }),
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "list"], examples: ["pyro workspace list", "pyro ws list --label team=web --json"] },
+  mcp: READING,
+});
+
+export const workspaceStatus = operation({
+  name: "workspace.status",
+  summary: "Show one workspace",
+  input: z.object({ workspace }),
+  output: workspaceSummary,
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "status"], positionals: ["workspace"], examples: ["pyro workspace status api"] },
+  mcp: READING,
+});
+
+export const workspaceUpdate = operation({
+  name: "workspace.update",
+  summary: "Change a workspace's name, labels or idle time",
+  input: z.object({
+    workspace,
+    name: newWorkspaceName.optional().describe("new name"),
+    no_name: z.boolean().default(false).describe("take its name away"),
+    label: z.array(label).default([]).describe("KEY=VALUE to add or change, repeatable"),
+    no_label: z.array(z.string().min(1)).default([]).describe("KEY of a label to take away, repeatable"),
+    ttl_seconds: ttlSeconds.optional(),
+  }),
+  output: workspaceSummary,
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "update"],
+    positionals: ["workspace"],
+    examples: ["pyro workspace update api --label owner=me --ttl-seconds 7200"],
+  },
+  mcp: CHANGING,
+});
+
+export const workspaceStart = operation({
+  name: "workspace.start",
+  summary: "Start a stopped workspace: its files are as they were, its processes are not",
+  input: z.object({ workspace }),
+  output: workspaceSummary,
+  events: machineEvent,
+  place: "server",
+  cli: { path: ["workspace", "start"], positionals: ["workspace"], examples: ["pyro workspace start api"] },
+  mcp: CHANGING,
+});
+
+export const workspaceStop = operation({
+  name: "workspace.stop",
+  summary: "Stop a workspace: its processes end, its files stay",
+  input: z.object({ workspace }),
+  output: workspaceSummary,
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "stop"], positionals: ["workspace"], examples: ["pyro workspace stop api"] },
+  mcp: CHANGING,
+});
+
+export const workspaceDelete = operation({
+  name: "workspace.delete",
+  summary: `Delete a workspace; for ${TRASH_DAYS} days it can be restored`,
+  input: z.object({
+    workspace,
+    force: z.boolean().default(false).describe("also when its files were changed"),
+    purge: z.boolean().default(false).describe("for good: it cannot be restored"),
+  }),
+  output: z.object({ workspace_id: z.string(), deleted: z.literal(true), purged: z.boolean() }),
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "delete"],
+    positionals: ["workspace"],
+    examples: ["pyro workspace delete api", "pyro workspace delete api --force --purge"],
+  },
+  mcp: DESTROYING,
+});
+
+export const workspaceRestore = operation({
+  name: "workspace.restore",
+  summary: "Take a deleted workspace out of the trash",
+  input: z.object({ workspace }),
+  output: workspaceSummary,
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "restore"], positionals: ["workspace"], examples: ["pyro workspace restore api"] },
+  mcp: CHANGING,
+});
+
+export const workspaceExec = operation({
+  name: "workspace.exec",
+  summary: "Run one command in a workspace",
+  input: z.object({ workspace, ...execOptions }),
+  output: execResult.extend({
+    workspace_id: z.string(),
+    sequence: z.int().describe("number of the command in this workspace"),
+    cwd: z.string(),
+  }),
+  events: null,
+  plumbing: BYTE_STREAM_FIELDS,
+  place: "server",
+  cli: {
+    path: ["workspace", "exec"],
+    positionals: ["workspace"],
+    rest: "command",
+    short: { env: "e", cwd: "w", user: "u" },
+    examples: ["pyro workspace exec api -- git status", "pyro ws exec api --user 1000 -- sh -c 'npm ci && npm test'"],
+  },
+  mcp: CHANGING,
+});
+
+export const workspaceLogs = operation({
+  name: "workspace.logs",
+  summary: "Show what ran in a workspace, and what it printed",
+  input: z.object({ workspace }),
+  output: z.object({ workspace_id: z.string(), count: z.int(), entries: z.array(loggedCommand) }),
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "logs"], positionals: ["workspace"], examples: ["pyro workspace logs api"] },
+  mcp: READING,
+});
+
+export const workspaceReset = operation({
+  name: "workspace.reset",
+  summary: "Make a workspace's machine new and its tree that of a snapshot",
+  input: z.object({
+    workspace,
+    snapshot: snapshotName.default(BASELINE_NAME).describe("name of the snapshot; baseline: as it was made"),
+  }),
+  output: workspaceSummary.extend({
+    workspace_reset: z.object({
+      snapshot_name: z.string(),
+      kind: z.enum(["baseline", "named"]),
+      destination: z.string(),
+      ...treeSize,
+    }),
+  }),
+  events: machineEvent,
+  place: "server",
+  cli: {
+    path: ["workspace", "reset"],
+    positionals: ["workspace"],
+    examples: ["pyro workspace reset api", "pyro workspace reset api --snapshot checkpoint"],
+  },
+  mcp: DESTROYING,
+});
+
+export const snapshotCreate = operation({
+  name: "workspace.snapshot.create",
+  summary: "Keep a workspace's tree as it is now under a name",
+  input: z.object({ workspace, snapshot: snapshotName }),
+  output: z.object({ workspace_id: z.string(), snapshot: snapshotSummary }),
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "snapshot", "create"],
+    positionals: ["workspace", "snapshot"],
+    examples: ["pyro workspace snapshot create api checkpoint"],
+  },
+  mcp: CHANGING,
+});
+
+export const snapshotList = operation({
+  name: "workspace.snapshot.list",
+  summary: "List a workspace's snapshots, the baseline first",
+  input: z.object({ workspace }),
+  output: z.object({ workspace_id: z.string(), count: z.int(), snapshots: z.array(snapshotSummary) }),
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "snapshot", "list"],
+    positionals: ["workspace"],
+    examples: ["pyro workspace snapshot list api"],
+  },
+  mcp: READING,
+});
+
+export const snapshotDelete = operation({
+  name: "workspace.snapshot.delete",
+  summary: "Give a snapshot up",
+  input: z.object({ workspace, snapshot: snapshotName }),
+  output: z.object({ workspace_id: z.string(), snapshot_name: z.string(), deleted: z.literal(true) }),
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "snapshot", "delete"],
+    positionals: ["workspace", "snapshot"],
+    examples: ["pyro workspace snapshot delete api checkpoint"],
+  },
+  mcp: DESTROYING,
+});

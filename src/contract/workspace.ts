@@ -1,0 +1,119 @@
+/** Shapes of workspaces, as every front end shows them. */
+import * as z from "zod";
+import { TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN } from "./limits.ts";
+import { confinement, executionMode, isolation, MACHINE_NAMES } from "./run.ts";
+
+/** Where the tree of a workspace is in its guest. */
+export const WORKSPACE_PATH = "/workspace";
+
+/** The snapshot that every workspace has: its tree as it was made. */
+export const BASELINE_NAME = "baseline";
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
+/** What looks like an id is one. */
+const NO_ID = /^(?![0-9a-f]{12}$)/;
+
+export const newWorkspaceName = z
+  .string()
+  .regex(NAME, "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or digit")
+  .regex(NO_ID, "a name must not look like an id: 12 hexadecimal digits");
+
+export const workspaceReference = z
+  .string()
+  .regex(NAME, "an id has 12 hexadecimal digits, a name 1 to 63 letters, digits, dots, dashes and underscores")
+  .describe("id or name of the workspace");
+
+export const snapshotName = z
+  .string()
+  .regex(NAME, "a snapshot's name has 1 to 63 letters, digits, dots, dashes and underscores")
+  .describe("name of the snapshot");
+
+/** KEY=VALUE; no control characters, for labels are printed. */
+export const label = z
+  .string()
+  .max(256)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}=[^\u0000-\u001f\u007f-\u009f]*$/, "write KEY=VALUE");
+
+export const ttlSeconds = z
+  .int()
+  .min(TTL_SECONDS_MIN)
+  .max(TTL_SECONDS_MAX)
+  .describe(
+    `seconds without a command after which it is stopped, and kept; ${TTL_SECONDS_MIN} to ${TTL_SECONDS_MAX}, default ${TTL_SECONDS_DEFAULT}`,
+  );
+
+export const stopReason = z
+  .enum(["asked", "idle", "server_stopped", "server_ended", "vmm_failed", "start_failed", "restored"])
+  .describe(
+    "asked: by stop; idle: nothing ran for ttl_seconds; server_stopped: with its server; server_ended: its server was killed, or the host; vmm_failed: the machine ended on its own; start_failed: a reset or start did not end well; restored: it came back from the trash",
+  );
+
+export const treeSize = {
+  entry_count: z.int().describe("files, directories and links; counted up to 1,000"),
+  bytes_written: z.number().describe("bytes of the files that were counted"),
+  counted_all: z.boolean().describe("false: there is more than was counted"),
+};
+
+export const workspaceSummary = z.object({
+  workspace_id: z.string(),
+  name: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  environment: z.string(),
+  environment_version: z.string(),
+  state: z.enum(["started", "stopped"]),
+  workspace_path: z.string(),
+  workspace_seed: z.object({ mode: z.enum(["empty"]).describe("where its first content came from") }),
+  machine: z.enum(MACHINE_NAMES).describe("what it runs on, or ran on last"),
+  execution_mode: executionMode,
+  vm_id: z.string().nullable().describe("its machine, while it is started"),
+  isolation: isolation.nullable(),
+  confinement: confinement.nullable(),
+  vcpu_count: z.int(),
+  mem_mib: z.int(),
+  ttl_seconds: z.int(),
+  created_at: z.string().describe("RFC 3339 time"),
+  last_activity_at: z.string().describe("RFC 3339 time"),
+  command_count: z.int().describe("commands since it was made or reset"),
+  running_commands: z.int(),
+  snapshot_count: z.int().describe("the baseline not counted"),
+  reset_count: z.int(),
+  last_reset_at: z.string().nullable(),
+  changed: z.boolean().describe("whether its tree may differ from the baseline"),
+  pending_reset: z
+    .string()
+    .nullable()
+    .describe("snapshot that the next start makes it a copy of: a reset was not finished"),
+  stopped: z
+    .object({ reason: stopReason, message: z.string(), at: z.string() })
+    .nullable()
+    .describe("why it is stopped"),
+  disk_bytes: z.number().describe("what its volume takes on the host's disk"),
+  deleted_at: z.string().nullable().describe("when it was moved to the trash"),
+});
+
+export const snapshotSummary = z.object({
+  workspace_id: z.string(),
+  snapshot_name: z.string(),
+  kind: z.enum(["baseline", "named"]),
+  created_at: z.string(),
+  ...treeSize,
+  deletable: z.boolean(),
+});
+
+export const loggedCommand = z.object({
+  sequence: z.int(),
+  command: z.string(),
+  cwd: z.string(),
+  exit_code: z.int(),
+  duration_ms: z.number(),
+  recorded_at: z.string().describe("RFC 3339 time"),
+  stdout: z.string().describe("its first 64 KiB, as UTF-8"),
+  stderr: z.string().describe("its first 64 KiB, as UTF-8"),
+  stdout_dropped_bytes: z.number(),
+  stderr_dropped_bytes: z.number(),
+});
+
+export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
+export type SnapshotSummary = z.infer<typeof snapshotSummary>;
+export type LoggedCommand = z.infer<typeof loggedCommand>;
+export type StopReason = z.infer<typeof stopReason>;

@@ -1,0 +1,101 @@
+import type { WorkspaceSummary } from "../../contract/workspace.ts";
+import type { ServerContext } from "../context.ts";
+import { displayed, GIT_TRUST } from "../command-line.ts";
+import { claimStreams, execute } from "../execution.ts";
+import type { Handlers } from "../handler.ts";
+import { startCall } from "../opening.ts";
+import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts";
+
+/** Linux SIGKILL. */
+const SIGKILL = 9;
+
+export function workspaceHandlers(context: ServerContext): Omit<Handlers["workspace"], "snapshot"> {
+  const { workspaces } = context;
+  return {
+    create: async (input, call) => {
+      const wanted = {
+        environment: input.environment,
+        name: input.name,
+        labels: labelsOf(input.label),
+        ttlSeconds: input.ttl_seconds,
+        vcpuCount: input.vcpu_count,
+        memoryMib: input.mem_mib,
+        machine: input.machine,
+        requireIsolation: input.require_isolation,
+      };
+      return await summaryOf(await workspaces.create(wanted, startCall(input.environment, call)));
+    },
+    list: async ({ label, deleted }) => {
+      const wanted = Object.entries(labelsOf(label));
+      const all: WorkspaceSummary[] = deleted
+        ? (await workspaces.listDeleted()).map(deletedSummary)
+        : await Promise.all(workspaces.list().map(summaryOf));
+      const found = all.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
+      return { count: found.length, workspaces: found, unreadable: workspaces.unreadable };
+    },
+    status: async ({ workspace }) => await summaryOf(workspaces.find(workspace)),
+    update: async ({ workspace, name, no_name, label, no_label, ttl_seconds }) => {
+      const found = workspaces.find(workspace);
+      const removed = Object.fromEntries(no_label.map((key) => [key, null]));
+      await workspaces.update(found, {
+        ...(name === undefined && !no_name ? {} : { name: name ?? null }),
+        labels: { ...removed, ...labelsOf(label) },
+        ttlSeconds: ttl_seconds,
+      });
+      return await summaryOf(found);
+    },
+    start: async ({ workspace }, call) => {
+      const found = workspaces.find(workspace);
+      await workspaces.start(found, startCall(found.record.environment, call));
+      return await summaryOf(found);
+    },
+    stop: async ({ workspace }) => {
+      const found = workspaces.find(workspace);
+      await found.stop("asked", "it was stopped");
+      return await summaryOf(found);
+    },
+    delete: async ({ workspace, force, purge }) => {
+      const id = await workspaces.delete(workspace, { force, purge });
+      return { workspace_id: id, deleted: true, purged: purge };
+    },
+    restore: async ({ workspace }) => await summaryOf(await workspaces.restore(workspace)),
+    exec: execHandler(context),
+    logs: async ({ workspace }) => {
+      const found = workspaces.find(workspace);
+      const entries = await found.loggedCommands();
+      return { workspace_id: found.record.id, count: entries.length, entries };
+    },
+    reset: async ({ workspace, snapshot }, call) => {
+      const found = workspaces.find(workspace);
+      const source = await found.reset(snapshot, startCall(found.record.environment, call));
+      return { ...(await summaryOf(found)), workspace_reset: resetSummary(source) };
+    },
+  };
+}
+
+function execHandler(context: ServerContext): Handlers["workspace"]["exec"] {
+  return async ({ workspace: reference, ...input }, { signal }) => {
+    const workspace = context.workspaces.find(reference);
+    const streams = await claimStreams(context, input);
+    try {
+      const { machine, sequence } = await workspace.command(displayed(input.command), signal);
+      const trusting = { ...input, env: [...GIT_TRUST, ...input.env] };
+      const { exec, result } = execute(trusting, { context, machine, streams, signal });
+      try {
+        return { ...(await result), workspace_id: workspace.record.id, sequence, cwd: input.cwd ?? "/workspace" };
+      } finally {
+        // The machine stays, the command of a caller that went away does not.
+        if (signal.aborted) await exec.signal(SIGKILL);
+      }
+    } finally {
+      streams?.finish();
+    }
+  };
+}
+
+/** The last VALUE of each KEY=VALUE. */
+function labelsOf(labels: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    labels.map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)]),
+  );
+}

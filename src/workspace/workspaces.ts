@@ -1,0 +1,294 @@
+/** All workspaces of one user. */
+import { mkdir, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { PyroError } from "../contract/error.ts";
+import type { MachineName } from "../contract/run.ts";
+import { syncDirectory } from "../host/files.ts";
+import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
+import type { Machines } from "../machine/machine.ts";
+import { newWorkspaceId, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
+import { Trash } from "./trash.ts";
+import { removeWorkspace, type StartCall, volumePath, Workspace } from "./workspace.ts";
+
+/** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
+const FREE_BYTES_MIN = 512 * 1024 ** 2;
+
+export interface WorkspacesOptions {
+  readonly paths: HostPaths;
+  readonly machines: Machines;
+  /** Makes a new, empty volume. */
+  readonly createVolume: (path: string) => Promise<void>;
+  /** Told of what a person should know and no call fails for. */
+  readonly onNotice: (notice: string) => void;
+}
+
+export interface NewWorkspace {
+  readonly environment: string;
+  readonly name: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ttlSeconds: number;
+  readonly vcpuCount: number | undefined;
+  readonly memoryMib: number | undefined;
+  /** Undefined: the best that works. */
+  readonly machine: MachineName | undefined;
+  readonly requireIsolation: "any" | "hardware";
+}
+
+export class Workspaces {
+  readonly #options: WorkspacesOptions;
+  readonly #directory: string;
+  readonly #trash: Trash;
+  readonly #known = new Map<string, Workspace>();
+  readonly #unreadable = new Map<string, string>();
+  /** Names of workspaces that are being made, or restored. */
+  readonly #namesTaken = new Set<string>();
+
+  private constructor(options: WorkspacesOptions) {
+    this.#options = options;
+    this.#directory = join(options.paths.state, "workspaces");
+    this.#trash = new Trash(join(options.paths.state, "trash"));
+  }
+
+  /** Reads the records and puts right what a server that was killed has left. */
+  static async open(options: WorkspacesOptions): Promise<Workspaces> {
+    const workspaces = new Workspaces(options);
+    makePrivateDirectory(options.paths.state);
+    await mkdir(workspaces.#directory, { recursive: true, mode: 0o700 });
+    await workspaces.#load();
+    await workspaces.#trash.list();
+    return workspaces;
+  }
+
+  /** Those that are not in the trash, the one used last first. */
+  list(): Workspace[] {
+    const time = ({ record }: Workspace): string => record.last_activity_at;
+    return [...this.#known.values()].toSorted((one, other) => (time(one) < time(other) ? 1 : -1));
+  }
+
+  /** Ids whose records cannot be read. */
+  get unreadable(): string[] {
+    return [...this.#unreadable.keys()];
+  }
+
+  async listDeleted(): Promise<WorkspaceRecord[]> {
+    return await this.#trash.list();
+  }
+
+  /** By id, or by name. @throws PyroError not_found, artifact_corrupt when its record cannot be read */
+  find(reference: string): Workspace {
+    const found =
+      this.#known.get(reference) ?? [...this.#known.values()].find(({ record }) => record.name === reference);
+    if (found !== undefined) return found;
+    const why = this.#unreadable.get(reference);
+    if (why !== undefined) throw new PyroError("artifact_corrupt", `the workspace ${reference} cannot be read: ${why}`);
+    throw new PyroError("not_found", `there is no workspace ${reference}`, { remedy: "pyro workspace list" });
+  }
+
+  /** Makes one and starts it. On failure, as on abort, nothing is left. */
+  async create(wanted: NewWorkspace, call: StartCall): Promise<Workspace> {
+    return await this.#withName(wanted.name, async () => {
+      await this.#checkRoom();
+      const record = newRecord(wanted);
+      const directory = join(this.#directory, record.id);
+      try {
+        await mkdir(directory, { mode: 0o700 });
+        await writeRecord(directory, record);
+        await this.#options.createVolume(volumePath(directory));
+        await syncDirectory(this.#directory);
+        const workspace = this.#workspace(record, directory);
+        await workspace.begin(call, wanted.machine !== undefined);
+        this.#known.set(record.id, workspace);
+        return workspace;
+      } catch (failure) {
+        await removeWorkspace(directory);
+        throw failure;
+      }
+    });
+  }
+
+  async start(workspace: Workspace, call: StartCall): Promise<void> {
+    if (workspace.machine === undefined) await this.#checkRoom();
+    await workspace.start(call);
+  }
+
+  /** Changes name, labels or idle time. @throws PyroError already_exists */
+  async update(
+    workspace: Workspace,
+    change: { name?: string | null; labels: Readonly<Record<string, string | null>>; ttlSeconds?: number | undefined },
+  ): Promise<void> {
+    const { name } = change;
+    const apply = async (): Promise<void> =>
+      await workspace.update((record) => ({
+        ...(name === undefined ? {} : { name }),
+        labels: mergedLabels(record.labels, change.labels),
+        ...(change.ttlSeconds === undefined ? {} : { ttl_seconds: change.ttlSeconds }),
+      }));
+    if (typeof name === "string" && name !== workspace.record.name) await this.#withName(name, apply);
+    else await apply();
+  }
+
+  /**
+   * Deletes one, in the trash too when it is to be purged.
+   * @throws PyroError invalid_state when it was changed and `force` is not given
+   */
+  async delete(reference: string, { force, purge }: { force: boolean; purge: boolean }): Promise<string> {
+    const deleted = purge ? (await this.#trash.list()).find(isNamed(reference)) : undefined;
+    if (deleted !== undefined && !this.#isKnown(reference)) {
+      await this.#trash.purge(deleted.id);
+      return deleted.id;
+    }
+    const workspace = this.find(reference);
+    if (workspace.record.changed && !force) {
+      throw new PyroError("invalid_state", `the files of the workspace ${reference} were changed since it was made`, {
+        remedy: `pyro workspace delete ${reference} --force`,
+      });
+    }
+    const { id } = workspace.record;
+    await workspace.retire(async (directory) => {
+      await this.#trash.put(directory, workspace.record);
+      this.#known.delete(id);
+      if (purge) await this.#trash.purge(id);
+    });
+    return id;
+  }
+
+  /** Takes one out of the trash, stopped. @throws PyroError not_found, already_exists when its name is used again */
+  async restore(reference: string): Promise<Workspace> {
+    const found = (await this.#trash.list()).find(isNamed(reference));
+    if (found === undefined) {
+      throw new PyroError("not_found", `there is no workspace ${reference} in the trash`, {
+        remedy: "pyro workspace list --deleted",
+      });
+    }
+    return await this.#withName(found.name ?? undefined, async () => {
+      const directory = join(this.#directory, found.id);
+      const stopped = { reason: "restored" as const, message: "it was restored", at: new Date().toISOString() };
+      const record: WorkspaceRecord = { ...found, deleted_at: null, state: "stopped", stopped };
+      await this.#trash.take(record, directory);
+      const workspace = this.#workspace(record, directory);
+      this.#known.set(record.id, workspace);
+      return workspace;
+    });
+  }
+
+  /** Install directories of the environments that workspaces need, those in the trash too. */
+  async environmentsInUse(): Promise<Set<string>> {
+    const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
+    return new Set(records.map((record) => record.install_dir));
+  }
+
+  /** Stops them all, for the end of the server. */
+  async close(): Promise<void> {
+    const stops = this.list().map(async (workspace) => {
+      await workspace.stop("server_stopped", "the pyro server was stopped");
+    });
+    for (const outcome of await Promise.allSettled(stops)) {
+      if (outcome.status === "rejected") this.#options.onNotice(PyroError.from(outcome.reason).message);
+    }
+  }
+
+  async #load(): Promise<void> {
+    const { records, unreadable } = await readRecords(this.#directory);
+    for (const { id, why } of unreadable) {
+      this.#unreadable.set(id, why);
+      this.#options.onNotice(`workspace ${id}: ${why}`);
+    }
+    for (const record of records) {
+      const directory = join(this.#directory, record.id);
+      // Nobody was told of it.
+      if (record.state === "creating") await removeWorkspace(directory);
+      else if (record.deleted_at !== null) await this.#trash.put(directory, record);
+      else this.#known.set(record.id, this.#workspace(await settled(record, directory), directory));
+    }
+  }
+
+  /** Runs `work` so that nobody else takes the name meanwhile. */
+  async #withName<T>(name: string | undefined, work: () => Promise<T>): Promise<T> {
+    if (name === undefined) return await work();
+    if (this.#isKnown(name) || this.#namesTaken.has(name)) {
+      throw new PyroError("already_exists", `there is a workspace ${name}`, {
+        remedy: `choose another name, or rename that one: pyro workspace update ${name} --name OTHER`,
+      });
+    }
+    this.#namesTaken.add(name);
+    try {
+      return await work();
+    } finally {
+      this.#namesTaken.delete(name);
+    }
+  }
+
+  #isKnown(reference: string): boolean {
+    return this.#known.has(reference) || [...this.#known.values()].some(({ record }) => record.name === reference);
+  }
+
+  async #checkRoom(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    if (bavail * bsize >= FREE_BYTES_MIN) return;
+    const mib = Math.floor((bavail * bsize) / 1024 ** 2);
+    throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
+      remedy: "delete workspaces for good with `pyro workspace delete NAME --purge`, or run `pyro env prune`",
+    });
+  }
+
+  #workspace(record: WorkspaceRecord, directory: string): Workspace {
+    const { machines, onNotice } = this.#options;
+    return new Workspace({ machines, directory, record, onNotice });
+  }
+}
+
+const isNamed =
+  (reference: string) =>
+  ({ id, name }: WorkspaceRecord): boolean =>
+    id === reference || name === reference;
+
+function newRecord(wanted: NewWorkspace): WorkspaceRecord {
+  const now = new Date().toISOString();
+  return {
+    version: 1,
+    id: newWorkspaceId(),
+    name: wanted.name ?? null,
+    labels: { ...wanted.labels },
+    environment: wanted.environment,
+    environment_version: "",
+    install_dir: "",
+    machine: wanted.machine ?? "qemu-tcg",
+    require_isolation: wanted.requireIsolation,
+    vcpu_count: wanted.vcpuCount ?? 0,
+    mem_mib: wanted.memoryMib ?? 0,
+    ttl_seconds: wanted.ttlSeconds,
+    created_at: now,
+    last_activity_at: now,
+    state: "creating",
+    stopped: null,
+    snapshots: [],
+    pending_reset: null,
+    command_count: 0,
+    reset_count: 0,
+    last_reset_at: null,
+    seed_generation: null,
+    changed: false,
+    deleted_at: null,
+  };
+}
+
+/** The record as it is when no server runs: one that says `started` had its machine ended with its server. */
+async function settled(record: WorkspaceRecord, directory: string): Promise<WorkspaceRecord> {
+  if (record.state !== "started") return record;
+  const message = "the server that had it ended without stopping it";
+  const stopped = { reason: "server_ended" as const, message, at: new Date().toISOString() };
+  // Commands may have run since the record was written.
+  const next: WorkspaceRecord = { ...record, state: "stopped", stopped, changed: true };
+  await writeRecord(directory, next);
+  return next;
+}
+
+function mergedLabels(
+  labels: Readonly<Record<string, string>>,
+  change: Readonly<Record<string, string | null>>,
+): Record<string, string> {
+  const merged = { ...labels, ...change };
+  return Object.fromEntries(
+    Object.entries(merged).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+}

@@ -1,0 +1,69 @@
+/** Workspaces on the host's own machine: the table's cases, and what only one machine needs to show. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { client } from "../support/guest-host.ts";
+import { inWorkspace, WORKSPACE_CASES } from "../support/workspace-cases.ts";
+
+const pyro = client();
+const context = { pyro, memory: {} };
+const MIB = 1024 ** 2;
+
+for (const each of WORKSPACE_CASES) {
+  test(`workspace: ${each.name}`, async () => await inWorkspace(context, each));
+}
+
+test("workspace: the room of deleted files is the host's again when it stops", async () => {
+  await inWorkspace(context, {
+    name: "",
+    run: async (it) => {
+      const { id } = it;
+      await it.sh("head -c 67108864 /dev/urandom > big");
+      const full = (await pyro.workspace.stop({ workspace: id })).disk_bytes;
+      await pyro.workspace.start({ workspace: id });
+      await it.sh("rm big");
+      const empty = (await pyro.workspace.stop({ workspace: id })).disk_bytes;
+      assert.ok(full > 64 * MIB && empty < 8 * MIB, `${full} bytes with the file, ${empty} without`);
+    },
+  });
+});
+
+test("workspace: nested subvolumes of the user's go with the workspace at a reset", async (t) => {
+  await inWorkspace(context, {
+    name: "",
+    run: async (it) => {
+      // BTRFS_IOC_SUBVOL_CREATE, as `btrfs subvolume create` does it.
+      const script = `
+        my $args = pack("q a4088", 0, "inner");
+        sysopen(my $here, ".", 0200000) or die;
+        ioctl($here, 0x5000940e, $args) or die "ioctl: $!";
+        open(my $file, ">", "inner/file") or die; mkdir "inner/deep" or die`;
+      const made = await pyro.workspace.exec({ workspace: it.id, command: ["perl", "-e", script] });
+      if (made.exit_code !== 0) return t.skip(`no subvolume could be made: ${made.stderr}`);
+      await pyro.workspace.reset({ workspace: it.id });
+      assert.equal(await it.sh("ls -A"), "");
+      return undefined;
+    },
+  });
+});
+
+test("workspace: ten thousand files cost a snapshot as much as ten", async () => {
+  await inWorkspace(context, {
+    name: "",
+    run: async (it) => {
+      const snapshot = async (name: string): Promise<number> => {
+        const start = performance.now();
+        await pyro.workspace.snapshot.create({ workspace: it.id, snapshot: name });
+        return performance.now() - start;
+      };
+      await it.sh("seq 10 | xargs touch");
+      const [few, again] = [await snapshot("warm"), await snapshot("few")];
+      await it.sh("mkdir many && cd many && seq 10000 | xargs touch && sync");
+      const many = await snapshot("many");
+      const { snapshots } = await pyro.workspace.snapshot.list({ workspace: it.id });
+      const last = snapshots.at(-1);
+      assert.deepEqual([last?.entry_count, last?.counted_all], [1000, false]);
+      // Ten thousand entries that were looked at would be seconds here.
+      assert.ok(many < 10 * Math.max(few, again, 50), `${many} ms against ${few} and ${again} ms`);
+    },
+  });
+});

@@ -1,0 +1,174 @@
+/** The table's third part: what a workspace keeps, whatever the VMM. Each case has a workspace of its own. */
+import assert from "node:assert/strict";
+import { PyroError } from "../../src/contract/error.ts";
+import type { Pyro } from "../../src/sdk/pyro.ts";
+import type { ClientCaseContext } from "./client-cases.ts";
+import { machinePid } from "./client-cases.ts";
+import { Collector } from "./guest-cases.ts";
+import { until } from "./guest-host.ts";
+
+const ENVIRONMENT = "debian:12";
+/** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
+const WRITTEN_DEADLINE_MS = 10_000;
+
+export interface WorkspaceCase {
+  readonly name: string;
+  readonly run: (workspace: CaseWorkspace) => Promise<void>;
+}
+
+/** A workspace of one case, by its id. */
+export class CaseWorkspace {
+  readonly pyro: Pyro;
+  readonly id: string;
+
+  constructor(pyro: Pyro, id: string) {
+    this.pyro = pyro;
+    this.id = id;
+  }
+
+  /** Runs a script that must succeed; its output. */
+  async sh(command: string, options: { user?: string } = {}): Promise<string> {
+    const result = await this.pyro.workspace.exec({ workspace: this.id, command, timeout_seconds: 120, ...options });
+    assert.equal(result.exit_code, 0, `${command}: ${result.stdout}${result.stderr}`);
+    return result.stdout;
+  }
+
+  /** Waits until a first change has come to the host's disk. */
+  async written(): Promise<void> {
+    const isChanged = async (): Promise<boolean> => (await this.pyro.workspace.status({ workspace: this.id })).changed;
+    await until(isChanged, WRITTEN_DEADLINE_MS, "the volume is written");
+  }
+}
+
+/** Runs a case in a workspace that is gone afterwards. */
+export async function inWorkspace({ pyro, memory }: ClientCaseContext, { run }: WorkspaceCase): Promise<void> {
+  const { workspace_id: id } = await pyro.workspace.create({ environment: ENVIRONMENT, ...memory });
+  try {
+    await run(new CaseWorkspace(pyro, id));
+  } finally {
+    await pyro.workspace.delete({ workspace: id, force: true, purge: true });
+  }
+}
+
+export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
+  {
+    name: "a workspace is empty, and its user's and root's to write to",
+    run: async (workspace) => {
+      assert.equal(await workspace.sh("pwd; ls -A; stat -c '%u %a' ."), "/workspace\n1000 755\n");
+      await workspace.sh("touch of-root");
+      assert.equal(await workspace.sh("touch mine; id -u; cd; pwd", { user: "1000" }), "1000\n/home/dev\n");
+    },
+  },
+  {
+    name: "what commands wrote is there after stop and start, in / too, and what they ran is not",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh(
+        "mkdir -p a/b; echo kept > a/b/file; ln -s ../a/b a/link; echo root > /root/file; setsid sleep 999 &",
+      );
+      const stopped = await pyro.workspace.stop({ workspace: id });
+      assert.deepEqual([stopped.state, stopped.stopped?.reason, stopped.changed], ["stopped", "asked", true]);
+      await assert.rejects(workspace.sh("true"), (error: unknown) => {
+        assert.ok(PyroError.is(error) && error.code === "invalid_state", String(error));
+        return true;
+      });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("cat a/link/file /root/file; readlink a/link"), "kept\nroot\n../a/b\n");
+      assert.equal(await workspace.sh("cat /proc/[0-9]*/comm | grep -c sleep || true"), "0\n");
+    },
+  },
+  {
+    name: "reset brings exactly the snapshot's tree back, in a new machine with the image's /",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("mkdir dir; echo one > file; chmod 751 dir; touch -d @1.5 file; echo x > /etc/mark");
+      const look = "find . -printf '%p %m %u %T@ %s\\n' | sort";
+      const before = await workspace.sh(look);
+      const { snapshot } = await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      assert.deepEqual([snapshot.entry_count, snapshot.bytes_written, snapshot.counted_all], [2, 4, true]);
+      await workspace.sh("rm -r dir file; mkdir file; touch new");
+      const first = await pyro.workspace.status({ workspace: id });
+      const reset = await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+      assert.notEqual(reset.vm_id, first.vm_id);
+      assert.deepEqual([reset.command_count, reset.reset_count, reset.state], [0, 1, "started"]);
+      assert.equal(await workspace.sh(look), before);
+      assert.equal(await workspace.sh("test -e /etc/mark || echo gone"), "gone\n");
+      await pyro.workspace.reset({ workspace: id });
+      assert.equal(await workspace.sh("ls -A"), "");
+      assert.equal((await pyro.workspace.status({ workspace: id })).changed, false);
+      await pyro.workspace.snapshot.delete({ workspace: id, snapshot: "one" });
+      await assert.rejects(pyro.workspace.reset({ workspace: id, snapshot: "one" }), { code: "not_found" });
+    },
+  },
+  {
+    name: "what finished commands wrote survives kill -9 of the VMM",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("seq 100000 > numbers; echo root > /root/file");
+      await workspace.written();
+      const stdout = new Collector();
+      const running = pyro.workspace.exec(
+        { workspace: id, command: "echo started; sleep 300", timeout_seconds: 600 },
+        { stdout },
+      );
+      await stdout.seen("started");
+      const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
+      process.kill((await machinePid(vmId ?? "")) ?? assert.fail("the machine has no VMM"), "SIGKILL");
+      await assert.rejects(running, { code: "vmm_failed" });
+      const isStopped = async (): Promise<boolean> =>
+        (await pyro.workspace.status({ workspace: id })).stopped?.reason === "vmm_failed";
+      await until(isStopped, 5000, "the status says what happened");
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("tail -n 1 numbers; cat /root/file"), "100000\nroot\n");
+    },
+  },
+  {
+    name: "what finished commands wrote survives kill -9 of the server",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("seq 100000 > numbers");
+      await workspace.written();
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      const { pid } = await pyro.server.status();
+      process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
+      await until(async () => (await pyro.server.status()).pid !== pid, 5000, "the server has ended");
+      const found = await pyro.workspace.status({ workspace: id });
+      assert.deepEqual([found.state, found.stopped?.reason, found.changed], ["stopped", "server_ended", true]);
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("tail -n 1 numbers"), "100000\n");
+      const { snapshots } = await pyro.workspace.snapshot.list({ workspace: id });
+      assert.deepEqual(
+        snapshots.map(({ snapshot_name: name }) => name),
+        ["baseline", "one"],
+      );
+      await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+    },
+  },
+  {
+    name: "git works for root and for the workspace's user, whoever made the repository",
+    run: async (workspace) => {
+      const commit = "git -c user.name=a -c user.email=a@example.com commit --quiet --allow-empty --message";
+      await workspace.sh(`git init --quiet . && ${commit} one`, { user: "1000" });
+      await workspace.sh(`${commit} two`);
+      await workspace.sh("git init --quiet other");
+      assert.equal(
+        await workspace.sh("git -C other status --short; git log --format=%s", { user: "1000" }),
+        "two\none\n",
+      );
+    },
+  },
+  {
+    name: "a deleted workspace has its files when it is restored",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("echo kept > file");
+      await workspace.written();
+      await assert.rejects(pyro.workspace.delete({ workspace: id }), { code: "invalid_state" });
+      await pyro.workspace.delete({ workspace: id, force: true });
+      await assert.rejects(pyro.workspace.status({ workspace: id }), { code: "not_found" });
+      await pyro.workspace.restore({ workspace: id });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("cat file"), "kept\n");
+    },
+  },
+];
