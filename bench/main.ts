@@ -1,4 +1,7 @@
-/** `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON. */
+/**
+ * `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON.
+ * `npm run bench -- workspaces`: only those of workspaces.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -10,6 +13,7 @@ import type { Machine } from "../src/sdk/machine.ts";
 import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { type Figure, measured, type Measurement, paired, printTable, timed } from "./figures.ts";
+import { measureWorkspaces } from "./workspaces.ts";
 import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts";
 
 const SHORT_SAMPLES = 12;
@@ -73,7 +77,8 @@ function programMs(args: readonly string[]): number {
   return elapsed;
 }
 
-async function measureRuns(kind: MachineKind): Promise<Measurement[]> {
+/** Bare cold boots to the first exec answered. */
+async function bareBoots(kind: MachineKind): Promise<number[]> {
   const bootMs: number[] = [];
   for (let index = 0; index < LONG_SAMPLES; index += 1) {
     bootMs.push(
@@ -84,6 +89,10 @@ async function measureRuns(kind: MachineKind): Promise<Measurement[]> {
       }),
     );
   }
+  return bootMs;
+}
+
+async function measureRuns(bootMs: readonly number[]): Promise<Measurement[]> {
   const run = [CLI, "run", ENVIRONMENT, "--", "true"];
   programMs(run);
   const warm: number[] = [];
@@ -154,11 +163,21 @@ async function measureThroughput(machine: Machine, kind: MachineKind): Promise<M
 async function main(): Promise<void> {
   await pyro.env.pull({ environment: ENVIRONMENT });
   const kind = await machineKind(paths, ENVIRONMENT);
-  const measurements = [await measureVersion(), ...(await measureRuns(kind))];
-  {
+  const bootMs = await bareBoots(kind);
+  const measurements = [];
+  if (!process.argv.includes("workspaces")) {
+    measurements.push(await measureVersion(), ...(await measureRuns(bootMs)));
     await using machine = await pyro.machine({ environment: ENVIRONMENT });
     measurements.push(await measureExec(machine), ...(await measureThroughput(machine, kind)));
   }
+  measurements.push(
+    ...(await measureWorkspaces({
+      pyro,
+      bootMs,
+      cliMs: (words) => programMs([CLI, ...words]),
+      nodeMs: () => programMs(["-e", "0"]),
+    })),
+  );
   await pyro.server.stop({ force: true });
   const host = {
     cpu: cpus()[0]?.model ?? "unknown",

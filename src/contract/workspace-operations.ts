@@ -75,9 +75,9 @@ export const workspaceUpdate = operation({
   input: z.object({
     workspace,
     name: newWorkspaceName.optional().describe("new name"),
-    no_name: z.boolean().default(false).describe("take its name away"),
+    remove_name: z.boolean().default(false).describe("take its name away"),
     label: z.array(label).default([]).describe("KEY=VALUE to add or change, repeatable"),
-    no_label: z.array(z.string().min(1)).default([]).describe("KEY of a label to take away, repeatable"),
+    remove_label: z.array(z.string().min(1)).default([]).describe("KEY of a label to take away, repeatable"),
     ttl_seconds: ttlSeconds.optional(),
   }),
   output: workspaceSummary,

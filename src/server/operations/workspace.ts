@@ -34,11 +34,11 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       return { count: found.length, workspaces: found, unreadable: workspaces.unreadable };
     },
     status: async ({ workspace }) => await summaryOf(workspaces.find(workspace)),
-    update: async ({ workspace, name, no_name, label, no_label, ttl_seconds }) => {
+    update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds }) => {
       const found = workspaces.find(workspace);
-      const removed = Object.fromEntries(no_label.map((key) => [key, null]));
+      const removed = Object.fromEntries(remove_label.map((key) => [key, null]));
       await workspaces.update(found, {
-        ...(name === undefined && !no_name ? {} : { name: name ?? null }),
+        ...(name === undefined && !remove_name ? {} : { name: name ?? null }),
         labels: { ...removed, ...labelsOf(label) },
         ttlSeconds: ttl_seconds,
       });

@@ -5,10 +5,12 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ErrorCode, PyroError } from "../../../src/contract/error.ts";
+import { withDeadline } from "../../../src/host/deadline.ts";
 import type { Exec } from "../../../src/machine/machine.ts";
 import type { NewWorkspace, Workspaces } from "../../../src/workspace/workspaces.ts";
 import type { Workspace } from "../../../src/workspace/workspace.ts";
-import { FakeHost } from "../../support/fake-host.ts";
+import { Trash } from "../../../src/workspace/trash.ts";
+import { done, FakeHost } from "../../support/fake-host.ts";
 import type { FakeDisk } from "../../support/fake-volume.ts";
 
 const NEW: NewWorkspace = {
@@ -302,4 +304,56 @@ test("workspaces: turns are taken one after the other, whatever is asked at once
     ["baseline", "one", "two"],
   );
   await all.close();
+});
+
+test("workspaces: an idle one is stopped and kept, and a running command is not idle", async () => {
+  await using host = new FakeHost();
+  const all = await host.workspaces();
+  const made = await create(all, { ttlSeconds: 0.2 });
+  const command = await exec(made, "sleep");
+  const closed = done(host, `close ${made.machine?.id ?? ""}`);
+  await assert.rejects(
+    withDeadline(closed, 600, () => new PyroError("deadline_exceeded", "it goes on")),
+    /it goes on/,
+  );
+  await command.signal(15);
+  await command.outcome;
+  await withDeadline(closed, 5000, () => new PyroError("deadline_exceeded", "it is not stopped"));
+  // In its turn, after the stop.
+  await all.update(made, { labels: {} });
+  assert.deepEqual([made.record.state, made.record.stopped?.reason], ["stopped", "idle"]);
+});
+
+test("workspaces: whatever waits while one is deleted finds that it is gone", async () => {
+  await using host = new FakeHost();
+  const all = await host.workspaces();
+  const made = await create(all, { name: "api" });
+  const [deleted, started, again] = await Promise.allSettled([
+    all.delete("api", { force: true, purge: false }),
+    all.start(made, call),
+    all.delete("api", { force: true, purge: true }),
+  ]);
+  assert.equal(deleted.status, "fulfilled");
+  for (const late of [started, again])
+    assert.ok(late.status === "rejected" && PyroError.from(late.reason).code === "not_found");
+  assert.equal((await all.listDeleted()).length, 1);
+  assert.deepEqual(host.machines.counts().held, 0);
+});
+
+test("workspaces: what is too old in the trash is removed, and what has no readable time is not", async () => {
+  await using host = new FakeHost();
+  const directory = join(host.paths.state, "trash");
+  const all = await host.workspaces();
+  const ids = [(await create(all)).record.id, (await create(all)).record.id];
+  for (const id of ids) await all.delete(id, { force: true, purge: false });
+  const path = join(directory, ids[1] ?? "", "workspace.json");
+  const record = JSON.parse(await readFile(path, "utf8")) as object;
+  await writeFile(path, JSON.stringify({ ...record, deleted_at: "?" }));
+  const later = (days: number) => () => Date.now() + days * 86_400_000;
+  assert.equal((await new Trash(directory, later(6.9)).list()).length, 2);
+  assert.deepEqual(
+    (await new Trash(directory, later(7.1)).list()).map(({ id }) => id),
+    [ids[1]],
+  );
+  assert.deepEqual(await readdir(directory), [ids[1]]);
 });

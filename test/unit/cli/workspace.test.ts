@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FakeHost } from "../../support/fake-host.ts";
+
+const CREATE = ["workspace", "create", "debian:12"];
+
+async function created(host: FakeHost, ...flags: string[]): Promise<string> {
+  const { stdout, stderr } = await host.cli([...CREATE, "--id-only", ...flags]);
+  assert.match(stdout, /^[0-9a-f]{12}\n$/, stderr);
+  return stdout.trim();
+}
+
+test("workspace: create, exec, snapshot and reset print the lines of the transcript", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  const { stdout } = await host.cli(CREATE);
+  const id = /^Workspace ID: (.+)$/m.exec(stdout)?.[1] ?? assert.fail(stdout);
+  assert.equal(
+    stdout,
+    [
+      `Workspace ID: ${id}`,
+      "Environment: debian:12",
+      "State: started",
+      "Workspace: /workspace",
+      "Workspace seed: empty",
+      "Execution mode: guest_serial",
+      "Resources: 1 vCPU / 1024 MiB",
+      "Command count: 0",
+      "",
+    ].join("\n"),
+  );
+  const exec = await host.cli(["workspace", "exec", id, "--", "echo", "hello"]);
+  assert.equal(exec.stdout, "hello\n");
+  assert.match(
+    exec.stderr,
+    new RegExp(
+      `^\\[workspace-exec\\] workspace_id=${id} sequence=1 cwd=/workspace execution_mode=guest_serial exit_code=0 duration_ms=\\d+\\n$`,
+    ),
+  );
+  const kept = await host.cli(["workspace", "snapshot", "create", id, "checkpoint"]);
+  assert.equal(
+    kept.stdout,
+    "[workspace-snapshot-create] snapshot_name=checkpoint kind=named entry_count=2 bytes_written=10\n",
+  );
+  const listed = await host.cli(["workspace", "snapshot", "list", id]);
+  assert.equal(
+    listed.stdout,
+    "baseline [baseline] entry_count=0 bytes_written=0 deletable=no\ncheckpoint [named] entry_count=2 bytes_written=10 deletable=yes\n",
+  );
+  const reset = await host.cli(["workspace", "reset", id, "--snapshot", "checkpoint"]);
+  assert.equal(
+    reset.stdout,
+    [
+      "Workspace reset from snapshot: checkpoint (named)",
+      "[workspace-reset] destination=/workspace entry_count=2 bytes_written=10",
+      `Workspace ID: ${id}`,
+      "State: started",
+      "Command count: 0",
+      "Reset count: 1",
+      "",
+    ].join("\n"),
+  );
+  const gone = await host.cli(["workspace", "snapshot", "delete", id, "checkpoint"]);
+  assert.equal(gone.stdout, "Deleted workspace snapshot: checkpoint\n");
+});
+
+test("workspace: exec passes bytes and the exit status through, and what ran is in the logs", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  await created(host, "--name", "api");
+  assert.equal((await host.cli(["ws", "exec", "api", "--", "exit", "7"])).status, 7);
+  assert.equal((await host.cli(["ws", "exec", "api", "-q", "--", "cat"], { input: "in\n" })).stdout, "in\n");
+  const json = await host.cli(["ws", "exec", "api", "--json", "--", "echo", "one"]);
+  const { sequence, stdout, workspace_id: id } = JSON.parse(json.stdout) as Record<string, unknown>;
+  assert.deepEqual([sequence, stdout], [3, "one\n"]);
+  const logs = await host.cli(["workspace", "logs", "api"]);
+  assert.match(
+    logs.stdout,
+    /^#1 exit_code=7 duration_ms=\d+ cwd=\/workspace\n\$ exit 7\n#2 .+\n\$ cat\nin\n#3 .+\n\$ echo one\none\n$/,
+  );
+  const status = await host.cli(["workspace", "status", String(id)]);
+  for (const line of ["Name: api", "Command count: 3", "Snapshots: 0", "Changed: no", "Stops when idle for: 3600 s"]) {
+    assert.ok(status.stdout.split("\n").includes(line), `${line} in:\n${status.stdout}`);
+  }
+});
+
+test("workspace: PYRO_WORKSPACE stands in where none is named, and it is said when none is", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  const id = await created(host, "--name", "api");
+  const env = { PYRO_WORKSPACE: "api" };
+  assert.equal((await host.cli(["ws", "exec", "-q", "--", "echo", "hi"], { env })).stdout, "hi\n");
+  assert.match((await host.cli(["ws", "status"], { env })).stdout, new RegExp(`^Workspace ID: ${id}$`, "m"));
+  assert.match((await host.cli(["ws", "snapshot", "create", "one"], { env })).stdout, /snapshot_name=one/);
+  const missing = await host.cli(["ws", "exec", "--", "true"]);
+  assert.equal(missing.status, 2);
+  assert.match(missing.stderr, /missing required argument 'workspace'/);
+  assert.match(missing.stderr, /PYRO_WORKSPACE/);
+  assert.match((await host.cli(["ws", "snapshot", "create", "api"])).stderr, /missing required argument 'snapshot'/);
+  assert.match(
+    (await host.cli(["ws", "snapshot"])).stderr,
+    /pyro workspace snapshot needs a command: create, list, delete/,
+  );
+});
+
+test("workspace: list, update, stop, start, delete and restore, by name", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  const id = await created(host, "--name", "api", "--label", "team=web", "--label", "a=b=c");
+  const other = await created(host);
+  const listed = await host.cli(["workspace", "list"]);
+  assert.deepEqual(
+    listed.stdout.split("\n").map((line) => line.split(" ").slice(0, 2).join(" ")),
+    [`${other} [started]`, `${id} [started]`, ""],
+  );
+  assert.match((await host.cli(["ws", "list", "--label", "team=web"])).stdout, new RegExp(`^${id} .*name=api`));
+  const updated = await host.cli([
+    "ws",
+    "update",
+    "api",
+    "--name",
+    "web",
+    "--remove-label",
+    "a",
+    "--ttl-seconds",
+    "60",
+  ]);
+  assert.match(updated.stdout, /^Name: web\nLabels: team=web$/m);
+  assert.match((await host.cli(["ws", "stop", "web"])).stdout, /^State: stopped$/m);
+  const refused = await host.cli(["ws", "exec", "web", "--", "true"]);
+  assert.equal(refused.status, 125);
+  assert.match(refused.stderr, new RegExp(`is stopped: it was stopped.*\n.*pyro workspace start ${id}`));
+  assert.match((await host.cli(["ws", "start", "web"])).stdout, /^State: started$/m);
+  await host.cli(["ws", "exec", "web", "--", "touch"]);
+  await host.cli(["ws", "stop", "web"]);
+  const asked = await host.cli(["ws", "delete", "web"]);
+  assert.equal(asked.status, 125);
+  assert.match(asked.stderr, /--force/);
+  const deleted = await host.cli(["ws", "delete", "web", "--force"]);
+  assert.equal(deleted.stdout, `Deleted workspace: ${id}\n`);
+  assert.match(deleted.stderr, new RegExp(`pyro workspace restore ${id}`));
+  assert.match(
+    (await host.cli(["ws", "list", "--deleted"])).stdout,
+    new RegExp(`^${id} \\[stopped\\] name=web .*deleted=`),
+  );
+  assert.match((await host.cli(["ws", "restore", "web"])).stdout, /^State: stopped$/m);
+  assert.equal((await host.cli(["ws", "delete", "web", "--force", "--purge"])).stderr, "");
+  assert.match((await host.cli(["ws", "restore", "web"])).stderr, /no workspace web in the trash/);
+});
+
+test("workspace: names and ids that could be a path or drive a terminal are refused before anything is touched", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  for (const name of ["../up", "a/b", ".", "..", "-x", "a b", "a\u001b[31m", "0123456789ab", "x".repeat(64)]) {
+    const made = await host.cli([...CREATE, `--name=${name}`]);
+    assert.equal(made.status, 2, `${JSON.stringify(name)}: ${made.stdout}${made.stderr}`);
+    assert.ok(!made.stderr.includes("\u001b"));
+  }
+  for (const id of ["../../etc", "a/b", "..", "."]) {
+    assert.equal((await host.cli(["workspace", "delete", id, "--force", "--purge"])).status, 2, id);
+  }
+  assert.equal((await host.cli([...CREATE, "--label", "novalue"])).status, 2);
+  assert.equal((await host.cli([...CREATE, "--ttl-seconds", "59"])).status, 2);
+  assert.deepEqual(host.machines.history, []);
+});
