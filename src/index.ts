@@ -11,6 +11,7 @@ export type {
   MachineName,
   RunResult,
 } from "./contract/run.ts";
+export type { LoggedCommand, SnapshotSummary, StopReason, WorkspaceSummary } from "./contract/workspace.ts";
 export type { CommandIo } from "./sdk/command-io.ts";
 export type { CommandInput, MachineInput, RunInput, RunOptions } from "./sdk/inputs.ts";
 export { type ExecOptions, Machine } from "./sdk/machine.ts";

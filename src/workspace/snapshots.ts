@@ -35,9 +35,14 @@ export class SnapshotTable {
     throw new PyroError("not_found", `the workspace has no snapshot ${name}`, { remedy: `it has ${names.join(", ")}` });
   }
 
-  /** @throws PyroError invalid_argument for the baseline, not_found */
+  /** @throws PyroError invalid_argument for the baseline, invalid_state while a reset to it is pending, not_found */
   deletable(name: string): SnapshotView {
     const found = this.find(name);
+    if (this.#record.pending_reset === name) {
+      throw new PyroError("invalid_state", `the workspace is being reset to ${name}, which was not finished`, {
+        remedy: `finish it: pyro workspace start ${this.#record.id}`,
+      });
+    }
     if (found.kind === "named") return found;
     throw new PyroError("invalid_argument", "the baseline cannot be deleted: changes are told from it");
   }

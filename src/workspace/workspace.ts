@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
 import { withDeadline } from "../host/deadline.ts";
-import type { Machines, OpenMachine, OpenRequest, VolumeState } from "../machine/machine.ts";
+import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
-import { type WorkspaceRecord, writeRecord } from "./record.ts";
+import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
+import type { WorkspaceRecord } from "./record.ts";
+import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
 
@@ -25,37 +27,23 @@ export interface WorkspaceParts {
   readonly onNotice: (notice: string) => void;
 }
 
-/** What a start tells while it lasts, and how it is cancelled. */
-export type StartCall = Pick<OpenRequest, "signal" | "onPull" | "onPhase">;
-
-/** A start that nobody listens to. */
-interface Opening {
-  readonly call: StartCall;
-  /** Only for a machine that was asked for by name: no other one will do. */
-  readonly insist: boolean;
-  readonly resetTo: SnapshotView | undefined;
-}
-
 export class Workspace {
   readonly #parts: WorkspaceParts;
   readonly #turns = new Turns();
   readonly #log: CommandLog;
   readonly #commands: Commands;
-  readonly #directory: string;
   #retired = false;
-  #record: WorkspaceRecord;
+  readonly #record: SavedRecord;
   #machine: OpenMachine | undefined;
   /** Machines that were ended on purpose. */
   readonly #stopped = new WeakSet<OpenMachine>();
-  #saving: Promise<void> = Promise.resolve();
   #syncing: Promise<void> | undefined;
   #syncWaits = false;
   #idle: NodeJS.Timeout | undefined;
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
-    this.#directory = parts.directory;
-    this.#record = parts.record;
+    this.#record = new SavedRecord(parts.directory, parts.record);
     this.#log = new CommandLog(parts.directory);
     this.#commands = new Commands(this.#log, {
       number: () => this.#count(),
@@ -66,7 +54,7 @@ export class Workspace {
   }
 
   get record(): WorkspaceRecord {
-    return this.#record;
+    return this.#record.value;
   }
 
   get machine(): OpenMachine | undefined {
@@ -79,7 +67,7 @@ export class Workspace {
 
   /** Bytes that the volume takes on the host's disk. */
   async diskBytes(): Promise<number> {
-    const found = await stat(volumePath(this.#directory)).catch(() => undefined);
+    const found = await stat(volumePath(this.#parts.directory)).catch(() => undefined);
     return found === undefined ? 0 : found.blocks * 512;
   }
 
@@ -92,7 +80,7 @@ export class Workspace {
   async start(call: StartCall): Promise<void> {
     await this.#take(async () => {
       if (this.#machine !== undefined) return;
-      const pending = this.#record.pending_reset;
+      const pending = this.record.pending_reset;
       const resetTo = pending === null ? undefined : this.#snapshots().find(pending);
       await this.#open({ call, insist: false, resetTo });
     }, call.signal);
@@ -111,7 +99,7 @@ export class Workspace {
     return await this.#take(async () => {
       const source = this.#snapshots().find(name);
       await this.#stop("start_failed", `its reset to ${name} was not finished`);
-      await this.#save({ pending_reset: name });
+      await this.#record.save({ pending_reset: name });
       await this.#open({ call, insist: false, resetTo: source });
       return source;
     }, call.signal);
@@ -120,7 +108,7 @@ export class Workspace {
   /** Changes what only the record has. */
   async update(change: (record: WorkspaceRecord) => Partial<WorkspaceRecord>): Promise<void> {
     await this.#take(async () => {
-      await this.#save(change(this.#record));
+      await this.#record.save(change(this.record));
       this.#active();
     });
   }
@@ -130,8 +118,8 @@ export class Workspace {
     await this.#take(async () => {
       await this.#stop("asked", "it was deleted");
       await this.#syncing;
-      await this.#saving.catch(() => undefined);
-      await work(this.#directory);
+      await this.#record.settled();
+      await work(this.#parts.directory);
       this.#retired = true;
     });
   }
@@ -160,7 +148,7 @@ export class Workspace {
       if (volume === undefined) throw new PyroError("internal", "a workspace's machine without a volume");
       const { record, state } = await table.create(name, volume);
       try {
-        await this.#save({ snapshots: [...this.#record.snapshots, record], changed: this.#isChanged(state) });
+        await this.#record.save({ snapshots: [...this.record.snapshots, record], changed: this.#isChanged(state) });
       } catch (failure) {
         // Otherwise the next start removes it: it is not in the record.
         await volume.deleteSnapshot(record.id).catch(() => undefined);
@@ -175,78 +163,38 @@ export class Workspace {
   async deleteSnapshot(name: string): Promise<void> {
     await this.#take(async () => {
       const { id } = this.#snapshots().deletable(name);
-      await this.#save({ snapshots: this.#record.snapshots.filter((each) => each.id !== id) });
+      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id) });
       await this.#machine?.volume?.deleteSnapshot(id);
       this.#active();
     });
   }
 
-  async #open({ call, insist, resetTo }: Opening): Promise<void> {
-    const machine = await this.#openMachine(call, { insist, resetTo: resetTo?.id });
+  async #open(opening: Opening): Promise<void> {
+    const { resetTo } = opening;
+    const machine = await openWorkspaceMachine(this.#parts.machines, this.record, {
+      ...opening,
+      volumePath: volumePath(this.#parts.directory),
+      onNotice: (notice) => this.#notice(notice),
+    });
+    try {
+      if (resetTo !== undefined) await this.#log.clear();
+      await this.#record.save(startedOn(this.record, machine, resetTo));
+    } catch (failure) {
+      // Nobody would know of it.
+      await machine.close();
+      throw failure;
+    }
     this.#machine = machine;
     void machine.lost.then(async (why) => await this.#lose(machine, why));
-    const { volume } = machine;
-    const isNew = this.#record.state === "creating" || resetTo?.kind === "baseline";
-    const seedGeneration = isNew
-      ? (volume?.opened.workspaceGeneration ?? null)
-      : resetTo === undefined
-        ? this.#record.seed_generation
-        : null;
-    const isReset = resetTo !== undefined;
-    if (isReset) await this.#log.clear();
-    const now = new Date().toISOString();
-    await this.#save({
-      state: "started",
-      stopped: null,
-      pending_reset: null,
-      machine: machine.machineName,
-      environment_version: machine.environmentVersion,
-      install_dir: machine.installDir,
-      vcpu_count: machine.shape.vcpuCount,
-      mem_mib: machine.shape.memoryMib,
-      seed_generation: seedGeneration,
-      changed: seedGeneration === null || volume?.opened.workspaceGeneration !== seedGeneration,
-      last_activity_at: now,
-      ...(isReset ? { command_count: 0, reset_count: this.#record.reset_count + 1, last_reset_at: now } : {}),
-    });
     this.#active();
   }
 
   /** As `Turns.take`, unless the workspace was deleted before the turn came. */
   async #take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return await this.#turns.take(async () => {
-      if (this.#retired) throw new PyroError("not_found", `there is no workspace ${this.#record.id} any more`);
+      if (this.#retired) throw new PyroError("not_found", `there is no workspace ${this.record.id} any more`);
       return await work();
     }, signal);
-  }
-
-  /** Prefers what it ran on last, and takes another one where that is gone. */
-  async #openMachine(
-    call: StartCall,
-    { insist, resetTo }: { insist: boolean; resetTo: string | undefined },
-  ): Promise<OpenMachine> {
-    const { machines } = this.#parts;
-    const record = this.#record;
-    const isNew = record.state === "creating";
-    const request: OpenRequest = {
-      ...call,
-      environment: record.environment,
-      // A new one takes the environment's own where it was not told otherwise.
-      vcpuCount: record.vcpu_count === 0 ? undefined : record.vcpu_count,
-      memoryMib: record.mem_mib === 0 ? undefined : record.mem_mib,
-      machine: isNew && !insist ? undefined : record.machine,
-      requireIsolation: record.require_isolation,
-      volume: { path: volumePath(this.#directory), snapshotIds: record.snapshots.map(({ id }) => id), resetTo },
-    };
-    try {
-      return await machines.open(request);
-    } catch (failure) {
-      const code = PyroError.is(failure) ? failure.code : undefined;
-      const isGone = code === "host_unsupported" || code === "dependency_missing";
-      if (isNew || insist || !isGone) throw failure;
-      this.#notice(`${record.machine} is gone: it is started on another machine`);
-      return await machines.open({ ...request, machine: undefined });
-    }
   }
 
   async #stop(reason: StopReason, message: string): Promise<void> {
@@ -259,7 +207,7 @@ export class Workspace {
     this.#stopped.add(machine);
     await machine.close();
     const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
-    await this.#save({
+    await this.#record.save({
       state: "stopped",
       stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
       changed: written === undefined || this.#isChanged(written),
@@ -275,7 +223,7 @@ export class Workspace {
         clearTimeout(this.#idle);
         await machine.close();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
-        await this.#save({ state: "stopped", stopped, changed: true });
+        await this.#record.save({ state: "stopped", stopped, changed: true });
       })
       .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
   }
@@ -302,22 +250,23 @@ export class Workspace {
       this.#syncWaits = false;
       if (this.#machine !== machine) return;
       const state = await this.#sync(machine, false);
-      if (state !== undefined && this.#machine === machine) await this.#save({ changed: this.#isChanged(state) });
+      if (state !== undefined && this.#machine === machine)
+        await this.#record.save({ changed: this.#isChanged(state) });
     });
     this.#syncing.catch((failure: unknown) => this.#notice(`its record: ${PyroError.from(failure).message}`));
   }
 
   #isChanged(state: VolumeState): boolean {
-    return this.#record.seed_generation === null || state.workspaceGeneration !== this.#record.seed_generation;
+    return this.record.seed_generation === null || state.workspaceGeneration !== this.record.seed_generation;
   }
 
   #snapshots(): SnapshotTable {
-    return new SnapshotTable(this.#record);
+    return new SnapshotTable(this.record);
   }
 
   #started(): OpenMachine {
     if (this.#machine !== undefined) return this.#machine;
-    const { id, stopped } = this.#record;
+    const { id, stopped } = this.record;
     throw new PyroError(
       "invalid_state",
       `the workspace ${id} is stopped: ${stopped?.message ?? "it was not started"}`,
@@ -328,20 +277,20 @@ export class Workspace {
   }
 
   #count(): number {
-    this.#record = { ...this.#record, command_count: this.#record.command_count + 1 };
-    return this.#record.command_count;
+    this.#record.note({ command_count: this.record.command_count + 1 });
+    return this.record.command_count;
   }
 
   /** Somebody uses it: the time until it is idle begins anew. */
   #active(): void {
     clearTimeout(this.#idle);
-    this.#record = { ...this.#record, last_activity_at: new Date().toISOString() };
+    this.#record.note({ last_activity_at: new Date().toISOString() });
     if (this.#machine === undefined || this.#commands.count > 0) return;
-    this.#idle = setTimeout(() => void this.#expire(), this.#record.ttl_seconds * 1000).unref();
+    this.#idle = setTimeout(() => void this.#expire(), this.record.ttl_seconds * 1000).unref();
   }
 
   async #expire(): Promise<void> {
-    const seconds = this.#record.ttl_seconds;
+    const seconds = this.record.ttl_seconds;
     await this.#turns
       .take(async () => {
         // Somebody may have come just now.
@@ -350,22 +299,8 @@ export class Workspace {
       .catch((failure: unknown) => this.#notice(`was not stopped: ${PyroError.from(failure).message}`));
   }
 
-  /** Replaces the record; writes come one after the other, and each sees those before. */
-  async #save(change: Partial<WorkspaceRecord>): Promise<void> {
-    const saving = this.#saving
-      .catch(() => undefined)
-      .then(async () => {
-        const next = { ...this.#record, ...change };
-        await writeRecord(this.#directory, next);
-        // What was counted meanwhile stays counted.
-        this.#record = { ...this.#record, ...change };
-      });
-    this.#saving = saving;
-    await saving;
-  }
-
   #notice(notice: string): void {
-    this.#parts.onNotice(`workspace ${this.#record.id}: ${notice}`);
+    this.#parts.onNotice(`workspace ${this.record.id}: ${notice}`);
   }
 }
 

@@ -8,7 +8,8 @@ import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import type { Machines } from "../machine/machine.ts";
 import { newWorkspaceId, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 import { Trash } from "./trash.ts";
-import { removeWorkspace, type StartCall, volumePath, Workspace } from "./workspace.ts";
+import type { StartCall } from "./opening.ts";
+import { removeWorkspace, volumePath, Workspace } from "./workspace.ts";
 
 /** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
 const FREE_BYTES_MIN = 512 * 1024 ** 2;

@@ -4,13 +4,16 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { CliProcess } from "../support/cli-process.ts";
 import { client, paths } from "../support/guest-host.ts";
-import { compare, differences, transcriptSteps } from "../support/transcript.ts";
+import { compare, differences, type TranscriptStep, transcriptSteps } from "../support/transcript.ts";
 
 const ENVIRONMENT = "debian:12";
 /** The transcript's place of pyro's cache, in a home directory that is anybody's. */
 const CACHE_IN_DOCUMENT = "/home/you/.cache/pyro";
 
-const steps = transcriptSteps(readFileSync("test/guest/first-run-transcript.txt", "utf8").replaceAll(/,$/gm, ""));
+const stepsOf = (path: string): TranscriptStep[] => transcriptSteps(readFileSync(path, "utf8").replaceAll(/,$/gm, ""));
+const steps = stepsOf("test/guest/first-run-transcript.txt");
+/** Of the transcript's workspace, what can be done by now: it begins empty, and not with a directory of the host's. */
+const workspaceSteps = stepsOf("test/guest/workspace-transcript.txt");
 const listed = differences(readFileSync("docs/transcript-differences.md", "utf8"));
 const sdk = client();
 
@@ -32,9 +35,30 @@ for (const step of steps) {
   });
 }
 
+test("transcript: a workspace's commands print what it shows, but for what is listed", async () => {
+  let id = "";
+  for (const step of workspaceSteps) {
+    using cli = new CliProcess(step.words.map((word) => (word === "WORKSPACE_ID" ? id : word)));
+    cli.child.stdin?.end();
+    const { code, stdout, stderr } = await cli.end();
+    assert.equal(code, 0, stderr);
+    const printed = `${stdout.toString()}${stderr}`.split("\n").filter((line) => line !== "");
+    assert.deepEqual(compare(step, printed, listed), []);
+    if (id !== "") continue;
+    id = /^Workspace ID: (.+)$/m.exec(stdout.toString())?.[1] ?? "";
+    // The transcript has it from a directory that it synced.
+    const command = "mkdir src && echo hello from synced workspace > src/note.txt";
+    await sdk.workspace.exec({ workspace: id, command });
+    // That command is not the transcript's: without it the next one is the first.
+    await sdk.workspace.snapshot.create({ workspace: id, snapshot: "synced" });
+    await sdk.workspace.reset({ workspace: id, snapshot: "synced" });
+  }
+  await sdk.workspace.delete({ workspace: id, force: true, purge: true });
+});
+
 test("transcript: every listed difference belongs to a command of it, and to a line of that command", () => {
   const strays = listed.filter(({ command, theirs }) => {
-    const step = steps.find(({ words }) => words.join(" ").startsWith(command));
+    const step = [...steps, ...workspaceSteps].find(({ words }) => words.join(" ").startsWith(command));
     return step === undefined || (theirs !== "" && !step.lines.includes(theirs));
   });
   assert.deepEqual(strays, []);

@@ -1,12 +1,15 @@
 /** Workspaces on the host's own machine: the table's cases, and what only one machine needs to show. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { client } from "../support/guest-host.ts";
+import { client, until, vmmPids } from "../support/guest-host.ts";
 import { inWorkspace, WORKSPACE_CASES } from "../support/workspace-cases.ts";
 
 const pyro = client();
 const context = { pyro, memory: {} };
 const MIB = 1024 ** 2;
+/** A reset takes some 400 ms from the start of its machine on. */
+const KILLS = 8;
+const KILL_STEP_MS = 60;
 
 for (const each of WORKSPACE_CASES) {
   test(`workspace: ${each.name}`, async () => await inWorkspace(context, each));
@@ -64,6 +67,39 @@ test("workspace: ten thousand files cost a snapshot as much as ten", async () =>
       assert.deepEqual([last?.entry_count, last?.counted_all], [1000, false]);
       // Ten thousand entries that were looked at would be seconds here.
       assert.ok(many < 10 * Math.max(few, again, 50), `${many} ms against ${few} and ${again} ms`);
+    },
+  });
+});
+
+test("workspace: kill -9 of the VMM at any moment of a reset leaves the old tree or the snapshot's, whole", async () => {
+  await inWorkspace(context, {
+    name: "",
+    run: async (it) => {
+      const { id } = it;
+      const tree = "find . -type f | sort | xargs cat | cksum";
+      await it.sh("for i in $(seq 50); do echo old $i > $i; done");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      const kept = await it.sh(tree);
+      for (let round = 0; round < KILLS; round += 1) {
+        await it.sh("rm -f 7 8 9; for i in $(seq 40); do echo new $i > new-$i; done; sync");
+        const changed = await it.sh(tree);
+        const before = new Set(vmmPids());
+        const reset = pyro.workspace.reset({ workspace: id, snapshot: "one" });
+        // From the new machine's start on, a little later each time.
+        await until(() => vmmPids().some((pid) => !before.has(pid)), 10_000, "the new machine starts");
+        const kill = setTimeout(() => {
+          for (const pid of vmmPids().filter((each) => !before.has(each))) process.kill(pid, "SIGKILL");
+        }, round * KILL_STEP_MS);
+        await reset.catch(() => undefined);
+        clearTimeout(kill);
+        const { pending_reset: pending } = await pyro.workspace.status({ workspace: id });
+        await pyro.workspace.start({ workspace: id });
+        const found = await it.sh(tree);
+        // A reset that is pending is finished by the start; one that was not begun leaves all as it was.
+        assert.ok(found === kept || (found === changed && pending === null), `round ${round}: ${found}`);
+        await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+        assert.equal(await it.sh(tree), kept);
+      }
     },
   });
 });

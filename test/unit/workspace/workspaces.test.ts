@@ -193,13 +193,16 @@ test("workspaces: a reset is a new machine, and a wrong name is refused before a
 test("workspaces: a reset that a crash interrupted is finished by the next start", async () => {
   await using host = new FakeHost();
   const made = await create(await host.workspaces());
+  await made.createSnapshot("one");
   const path = join(placeOf(host, made), "workspace.json");
   const record = JSON.parse(await readFile(path, "utf8")) as object;
-  await writeFile(path, JSON.stringify({ ...record, state: "stopped", pending_reset: "baseline" }));
+  await writeFile(path, JSON.stringify({ ...record, state: "stopped", pending_reset: "one" }));
   const later = await host.workspaces();
   const found = later.find(made.record.id);
+  await refused(found.deleteSnapshot("one"), "invalid_state");
   await later.start(found, call);
-  assert.deepEqual(diskOf(host, made).calls, ["reset baseline"]);
+  assert.deepEqual(diskOf(host, made).calls, [`reset ${found.record.snapshots[0]?.id ?? ""}`]);
+  await found.deleteSnapshot("one");
   assert.deepEqual([found.record.pending_reset, found.record.reset_count], [null, 1]);
   await later.close();
 });
