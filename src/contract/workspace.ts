@@ -49,7 +49,7 @@ export const stopReason = z
   );
 
 export const treeSize = {
-  entry_count: z.int().describe("files, directories and links; counted up to 1,000"),
+  entry_count: z.int().describe("files, directories and links; counted up to 100"),
   bytes_written: z.number().describe("bytes of the files that were counted"),
   counted_all: z.boolean().describe("false: there is more than was counted"),
 };

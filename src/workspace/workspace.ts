@@ -98,7 +98,7 @@ export class Workspace {
   async reset(name: string, call: StartCall): Promise<SnapshotView> {
     return await this.#take(async () => {
       const source = this.#snapshots().find(name);
-      await this.#stop("start_failed", `its reset to ${name} was not finished`);
+      await this.#stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
       await this.#record.save({ pending_reset: name });
       await this.#open({ call, insist: false, resetTo: source });
       return source;
@@ -197,12 +197,12 @@ export class Workspace {
     }, signal);
   }
 
-  async #stop(reason: StopReason, message: string): Promise<void> {
+  async #stop(reason: StopReason, message: string, { trim } = { trim: true }): Promise<void> {
     const machine = this.#machine;
     if (machine === undefined) return;
     clearTimeout(this.#idle);
     await this.#commands.end(GRACE_MS);
-    const written = await this.#sync(machine, true);
+    const written = await this.#sync(machine, trim);
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();

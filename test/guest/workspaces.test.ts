@@ -8,8 +8,8 @@ const pyro = client();
 const context = { pyro, memory: {} };
 const MIB = 1024 ** 2;
 /** A reset takes some 400 ms from the start of its machine on. */
-const KILLS = 8;
-const KILL_STEP_MS = 60;
+const KILLS = 6;
+const KILL_STEP_MS = 80;
 
 for (const each of WORKSPACE_CASES) {
   test(`workspace: ${each.name}`, async () => await inWorkspace(context, each));
@@ -64,7 +64,7 @@ test("workspace: ten thousand files cost a snapshot as much as ten", async () =>
       const many = await snapshot("many");
       const { snapshots } = await pyro.workspace.snapshot.list({ workspace: it.id });
       const last = snapshots.at(-1);
-      assert.deepEqual([last?.entry_count, last?.counted_all], [1000, false]);
+      assert.deepEqual([last?.entry_count, last?.counted_all], [100, false]);
       // Ten thousand entries that were looked at would be seconds here.
       assert.ok(many < 10 * Math.max(few, again, 50), `${many} ms against ${few} and ${again} ms`);
     },

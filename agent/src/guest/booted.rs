@@ -111,7 +111,11 @@ impl Guest for BootedGuest {
         ensure_directory(&configuration.workspace)?;
         let Some(workspace) = workspace else { return Ok(()) };
         passwd::add_workspace_user()?;
-        workspace.attach(&configuration.workspace)
+        workspace.attach(&configuration.workspace)?;
+        if let Some(volume) = self.volume() {
+            volume.discard_replaced();
+        }
+        Ok(())
     }
 
     fn volume(&self) -> Option<Arc<Volume>> {

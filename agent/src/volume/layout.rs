@@ -49,13 +49,12 @@ fn create(top: BorrowedFd<'_>) -> Result<(), SystemError> {
     renameat(top, NEXT, top, LIVE).doing(|| "put the first workspace in its place")
 }
 
-/// Puts a copy of `source` with a new root layer in the place of what is there.
+/// Puts a copy of `source` with a new root layer in the place of what is there, which is `next` from then on.
 fn reset(top: BorrowedFd<'_>, source: &Source) -> Result<(), SystemError> {
     directory(top, NEXT)?;
     btrfs::snapshot(top, &source.path(), &part(NEXT, "workspace"), Access::Writable)?;
     create_system(top)?;
-    renameat_with(top, NEXT, top, LIVE, RenameFlags::EXCHANGE).doing(|| "exchange the workspace")?;
-    discard(top)
+    renameat_with(top, NEXT, top, LIVE, RenameFlags::EXCHANGE).doing(|| "exchange the workspace")
 }
 
 fn create_system(top: BorrowedFd<'_>) -> Result<(), SystemError> {
@@ -66,7 +65,7 @@ fn create_system(top: BorrowedFd<'_>) -> Result<(), SystemError> {
 }
 
 /// Removes `next` with all that is in it.
-fn discard(top: BorrowedFd<'_>) -> Result<(), SystemError> {
+pub(super) fn discard(top: BorrowedFd<'_>) -> Result<(), SystemError> {
     if !exists(top, NEXT)? {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! live/system        subvolume: the overlay's upper and work directories, what the user changed of /
 //! baseline           read-only subvolume: the workspace as it was made
 //! snapshots/ID       read-only subvolumes
-//! next               what will take the place of `live`, or was it; only while that happens
+//! next               what will take the place of `live`, or has been it
 //! ```
 //!
 //! Names of the user's lie below these, never beside them. Nothing is overwritten in place: a new `live` is made as `next`
@@ -18,7 +18,7 @@ mod tree;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
@@ -27,6 +27,7 @@ use rustix::mount::{MountFlags, mount};
 pub use tree::TreeCount;
 
 use crate::boot::filesystems::ensure_directory;
+use crate::console;
 use crate::system_error::{Doing, SystemError};
 
 /// Where the file system's top is mounted, in the initramfs.
@@ -119,6 +120,18 @@ impl Volume {
         layout::prepare(top.as_fd(), setup)?;
         syncfs(&top).doing(|| "sync the volume")?;
         Ok(Self { top, changing: Mutex::default() })
+    }
+
+    /// Removes what a reset has replaced, beside everything else: nobody waits for it, and what a crash leaves of it the next
+    /// mount removes.
+    pub fn discard_replaced(self: &Arc<Self>) {
+        let volume = Arc::clone(self);
+        std::thread::spawn(move || {
+            let _changing = volume.changing();
+            if let Err(error) = layout::discard(volume.top.as_fd()) {
+                console::log(error);
+            }
+        });
     }
 
     /// The directory that is the user's `/workspace`.

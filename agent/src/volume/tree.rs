@@ -10,7 +10,7 @@ use super::open_directory;
 use crate::system_error::{Doing, SystemError};
 
 /// Entries that are counted: a snapshot must not cost more in a large tree than in a small one.
-const COUNT_LIMIT: u64 = 1000;
+const COUNT_LIMIT: u64 = 100;
 
 /// How much is in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
