@@ -63,12 +63,11 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
 
 /** What a first call will most likely need, begun while the server starts: asking QEMU, and the template that was used last. */
 async function lookAhead(paths: HostPaths, env: NodeJS.ProcessEnv, launcher: () => Promise<string>): Promise<void> {
-  const [{ version }, launcherPath, template] = await Promise.all([
-    findQemu(env),
-    launcher(),
-    lastUsedTemplate(paths, "qemu"),
-  ]);
-  if (template !== undefined) await prepareRestore({ launcher: launcherPath, version }, template);
+  const template = async (): Promise<void> => {
+    const [launcherPath, last] = await Promise.all([launcher(), lastUsedTemplate(paths)]);
+    if (last?.vmm.startsWith("qemu ") === true) await prepareRestore(launcherPath, last.files, last.vmm);
+  };
+  await Promise.all([template(), findQemu(env)]);
 }
 
 /** The one place where a choice becomes a driver. */
