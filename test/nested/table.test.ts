@@ -7,7 +7,7 @@ import { suiteMachine } from "./suite-machine.ts";
 import { TestProgram } from "./verdicts.ts";
 
 /** By the names of PYRO_MACHINE. */
-const DRIVERS = ["qemu-kvm"];
+const DRIVERS = ["firecracker", "qemu-kvm"];
 const NAMES = [...GUEST_CASES, ...CLIENT_CASES].map(({ name }) => name);
 const PROGRAM = ".build/test/nested/inside/table.js";
 const TIME_LIMIT_MS = 420_000;
