@@ -32,7 +32,11 @@ export function checkFirecracker(facts: HostFacts, paths: HostPaths, options: Fi
   if (!PyroError.is(found)) {
     const { path, version, source, jailerPath = null } = found;
     const detail = `${path} ${version}, ${sourceWords(source)}${jailerPath === null ? "; no jailer of this version beside it" : ""}`;
-    return { finding: good(id, detail, { required }), firecracker: { path, version, source, jailer: jailerPath }, fixDownload: null };
+    return {
+      finding: good(id, detail, { required }),
+      firecracker: { path, version, source, jailer: jailerPath },
+      fixDownload: null,
+    };
   }
   const named = (facts.env["PYRO_FIRECRACKER"] ?? "") !== "";
   const altered = found.code === "artifact_corrupt";

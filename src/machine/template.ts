@@ -93,9 +93,7 @@ export async function lastUsedTemplate(paths: HostPaths): Promise<{ files: Templ
   const record = templateRecord.safeParse(
     parseJson((await readTextIfPresent(join(last.directory, RECORD_NAME))) ?? ""),
   );
-  return record.success
-    ? { files: templateFiles(last.directory), vmm: String(record.data.parts["vmm"]) }
-    : undefined;
+  return record.success ? { files: templateFiles(last.directory), vmm: String(record.data.parts["vmm"]) } : undefined;
 }
 
 /**

@@ -5,7 +5,6 @@ import { mkdtemp, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { packageFile } from "../../src/host/package-files.ts";
 import { sealFiles } from "../../src/vmm/sealed-files.ts";
 
@@ -78,7 +77,7 @@ test("sealed: copies that nobody uses are bounded; one that is replaced is anoth
   second.release();
   // Closing is not waited for by those who release.
   const deadline = performance.now() + 5000;
-  while (copies() > 4 && performance.now() < deadline) await setImmediate();
+  while (copies() > 4 && performance.now() < deadline) await new Promise((resolve) => setImmediate(resolve));
   assert.ok(copies() <= 4, `${copies()} copies are held`);
 });
 

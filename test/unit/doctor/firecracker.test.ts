@@ -59,16 +59,7 @@ const CASES: readonly Case[] = [
 ];
 
 describe("doctor's line about Firecracker", () => {
-  for (const {
-    name,
-    found,
-    kvmUsable = true,
-    env = {},
-    ok,
-    required = false,
-    detail,
-    offered,
-  } of CASES) {
+  for (const { name, found, kvmUsable = true, env = {}, ok, required = false, detail, offered } of CASES) {
     it(name, () => {
       const facts = hostFacts(env, "/nonexistent");
       const { finding, firecracker, fixDownload } = checkFirecracker(facts, PATHS, { found, kvmUsable });
