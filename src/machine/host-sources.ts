@@ -1,5 +1,6 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
+import { release } from "node:os";
 import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
 import { kernelFile } from "../environment/kernel-elf.ts";
 import { VSOCK_MODULES } from "../environment/kernel-modules.ts";
@@ -71,9 +72,10 @@ async function lookAhead(paths: HostPaths, env: NodeJS.ProcessEnv, launcher: () 
 }
 
 /** The one place where a choice becomes a driver. */
-function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
+export function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
   const { version } = choice.program;
-  const common = { binary: choice.program.path, version, launcher, cpuIdentity: cpu.identity };
+  const host = { cpuIdentity: cpu.identity, hostKernel: release() };
+  const common = { binary: choice.program.path, version, launcher, ...host };
   return choice.kind === "firecracker"
     ? firecrackerDriver(common)
     : qemuDriver({ ...common, accelerator: choice.accelerator, tscKhz: cpu.tscKhz });

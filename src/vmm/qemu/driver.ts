@@ -31,17 +31,20 @@ export interface QemuDriverOptions {
   readonly tscKhz: number;
   /** Names the host's CPU as far as a saved guest depends on it. */
   readonly cpuIdentity: string;
+  /** Release of the host's kernel, whose KVM a saved vCPU depends on; one that is emulated does not. */
+  readonly hostKernel: string;
 }
 
 /** A driver for one QEMU binary with one accelerator. */
 export function qemuDriver(options: QemuDriverOptions): VmmDriver {
   const { accelerator, tscKhz } = options;
+  const kvm = accelerator === "kvm" ? [options.hostKernel] : [];
   return {
     kind: "qemu",
     accelerator,
     executionMode: "guest_serial",
     kernelFormat: "bzimage",
-    templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz].join(" "),
+    templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz, ...kvm].join(" "),
     boot: async (plan, { memoryPath }) => await boot(options, plan, memoryPath),
     restore: async (plan, template, signal) => {
       const machine = await startFrom(options, plan, template);
