@@ -15,7 +15,7 @@ import { Scope } from "../host/scope.ts";
 import type { TemplateFiles } from "../vmm/driver.ts";
 
 /** Raised when what is saved in a template changes without its parts changing: duties, slots, kernel parameters. */
-const TEMPLATE_REVISION = 1;
+const TEMPLATE_REVISION = 2;
 
 const RECORD_NAME = "template.json";
 
@@ -93,9 +93,7 @@ export async function lastUsedTemplate(paths: HostPaths): Promise<{ files: Templ
   const record = templateRecord.safeParse(
     parseJson((await readTextIfPresent(join(last.directory, RECORD_NAME))) ?? ""),
   );
-  return record.success
-    ? { files: templateFiles(last.directory), vmm: String(record.data.parts["vmm"]) }
-    : undefined;
+  return record.success ? { files: templateFiles(last.directory), vmm: String(record.data.parts["vmm"]) } : undefined;
 }
 
 /**
