@@ -10,6 +10,12 @@ const PREPARE_DEADLINE_MS = 120_000;
 
 export const WORKSPACE_PATH = "/workspace";
 
+/**
+ * Has the guest read what nearly every command reads: a shell, the loader with the C library, the tables of users, the first
+ * programs of coreutils. What an image lacks of it is no failure.
+ */
+const WARM_UP = ["/bin/sh", "-c", "/bin/ls -l /; /bin/cat /etc/passwd /etc/group; /bin/true; :"];
+
 /** Gives the guest entropy, time and identity, and its root file system. */
 export async function configureGuest(link: GuestLink, machineId: string): Promise<void> {
   try {
@@ -31,7 +37,10 @@ export async function configureGuest(link: GuestLink, machineId: string): Promis
 /** Brings a freshly booted guest to the state that its template is saved in. */
 export async function prepareTemplate(link: GuestLink): Promise<void> {
   try {
-    await link.agent.prepareTemplate({ warmArgv: ["/bin/sh", "-c", ":"] }, { timeoutMs: PREPARE_DEADLINE_MS });
+    await link.agent.prepareTemplate(
+      { warmArgv: WARM_UP, workspacePath: WORKSPACE_PATH },
+      { timeoutMs: PREPARE_DEADLINE_MS },
+    );
   } catch (failure) {
     throw guestError(failure, "preparing the template");
   }

@@ -15,7 +15,7 @@ import { Scope } from "../host/scope.ts";
 import type { TemplateFiles } from "../vmm/driver.ts";
 
 /** Raised when what is saved in a template changes without its parts changing: duties, slots, kernel parameters. */
-const TEMPLATE_REVISION = 1;
+const TEMPLATE_REVISION = 2;
 
 const RECORD_NAME = "template.json";
 

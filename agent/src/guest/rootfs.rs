@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
+use rustix::mount::{MountFlags, mount, mount_move};
 
 use crate::boot::cmdline::RootfsType;
 use crate::boot::filesystems::ensure_directory;
@@ -61,9 +61,4 @@ pub(super) fn enter(target: &Path) -> Result<(), SystemError> {
     mount_move(".", "/").doing(|| format!("move {} over /", target.display()))?;
     rustix::process::chroot(".").doing(|| "chroot to the new root")?;
     std::env::set_current_dir("/").doing(|| "chdir /")
-}
-
-/// Unmounts `path`.
-pub(super) fn unmount_at(path: &Path) -> Result<(), SystemError> {
-    unmount(path, UnmountFlags::NOFOLLOW).doing(|| format!("unmount {}", path.display()))
 }
