@@ -1,4 +1,4 @@
-//! `/proc`, `/sys` and `/dev/null` by descriptors that were opened before the user's root came over them: what its root user mounts,
+//! `/proc`, `/sys` and two devices by descriptors that were opened before the user's root came over them: what its root user mounts,
 //! unmounts or links there does not reach the agent.
 
 use std::fs::File;
@@ -12,11 +12,12 @@ use crate::system_error::{Doing, SystemError};
 /// Most that is read of one of these files, in bytes; those read here hold one short line.
 const VALUE_LIMIT_BYTES: u64 = 4 << 10;
 
-/// The directories and the null device, open.
+/// The directories and the devices, open.
 pub struct KernelFiles {
     proc: OwnedFd,
     sys: OwnedFd,
     null: OwnedFd,
+    random: OwnedFd,
 }
 
 impl KernelFiles {
@@ -27,15 +28,23 @@ impl KernelFiles {
     pub fn open() -> Result<Self, SystemError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = |path: &str| openat(CWD, path, flags, Mode::empty()).doing(|| format!("open {path}"));
-        let null =
-            openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).doing(|| "open /dev/null")?;
-        Ok(Self { proc: directory("/proc")?, sys: directory("/sys")?, null })
+        let device = |path: &str| {
+            openat(CWD, path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).doing(|| format!("open {path}"))
+        };
+        let (null, random) = (device("/dev/null")?, device("/dev/urandom")?);
+        Ok(Self { proc: directory("/proc")?, sys: directory("/sys")?, null, random })
     }
 
     /// `/dev/null`, open for reading and writing.
     #[must_use]
     pub fn null(&self) -> BorrowedFd<'_> {
         self.null.as_fd()
+    }
+
+    /// `/dev/urandom`, open for reading and writing.
+    #[must_use]
+    pub fn random(&self) -> BorrowedFd<'_> {
+        self.random.as_fd()
     }
 
     /// The `/proc` directory, for openat(2).

@@ -42,12 +42,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     let channels = Channels::find(parameters.channel, &devices)?;
     let drives = if parameters.drives.is_empty() { Drives::BySerial } else { Drives::InOrder(parameters.drives) };
     let guest = BootedGuest::new(parameters.rootfs_type, devices, drives, Arc::clone(&kernel));
-    let service = AgentService::new(Box::new(guest), Registry::new(Box::new(ControlGroups::mount()?), kernel));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "start the runtime")?;
     runtime.block_on(async {
+        let groups = ControlGroups::mount()?;
+        let memory_stalls = groups.memory_stalls()?;
+        let service = AgentService::new(Box::new(guest), Registry::new(Box::new(groups), kernel));
         tokio::select! {
             ended = channels.serve(&service) => ended,
             ended = reaper::run() => ended,
+            ended = memory_stalls.relieve() => ended,
         }
     })?;
     Ok(())

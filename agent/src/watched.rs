@@ -22,6 +22,11 @@ pub(crate) fn watch_readable(descriptor: OwnedFd) -> Result<Watched, Errno> {
     register(descriptor, Interest::READABLE)
 }
 
+/// Makes a descriptor that tells of events as exceptional conditions (EPOLLPRI) awaitable.
+pub(crate) fn watch_priority(descriptor: OwnedFd) -> Result<Watched, Errno> {
+    register(descriptor, Interest::PRIORITY)
+}
+
 fn register(descriptor: OwnedFd, interest: Interest) -> Result<Watched, Errno> {
     // SAFETY: an OwnedFd always gives the same descriptor, which stays open for as long as it lives, and it lives in the
     // registration.

@@ -97,7 +97,10 @@ async fn a_guest_is_configured_once() {
 #[tokio::test]
 async fn a_warming_command_runs_and_its_failure_is_told() {
     let mut host = host_of(&agent(Box::new(Sessions))).await;
-    let warm = |argv: &[&str]| PrepareTemplateRequest { warm_argv: argv.iter().map(|word| (*word).into()).collect() };
+    let warm = |argv: &[&str]| PrepareTemplateRequest {
+        warm_argv: argv.iter().map(|word| (*word).into()).collect(),
+        workspace_path: "/workspace".into(),
+    };
     host.prepare_template(warm(&["true"])).await.unwrap();
     host.prepare_template(warm(&[])).await.unwrap();
     let failed = host.prepare_template(warm(&["false"])).await.unwrap_err();

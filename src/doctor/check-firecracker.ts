@@ -5,7 +5,6 @@ import type { HostPaths } from "../host/paths.ts";
 import type { FirecrackerProgram } from "../vmm/firecracker/binary.ts";
 import { releaseUrl } from "../vmm/firecracker/install.ts";
 import { FIRECRACKER_RELEASE, releaseDirectory } from "../vmm/firecracker/release.ts";
-import { FIRECRACKER_HAS_DRIVER } from "../vmm/select.ts";
 import { fault, faultOf, type Finding, good } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
 
@@ -20,8 +19,6 @@ export interface FirecrackerFindings {
 export interface FirecrackerOptions {
   readonly found: FirecrackerProgram | PyroError;
   readonly kvmUsable: boolean;
-  /** Default: whether this version of pyro can. For tests. */
-  readonly hasDriver?: boolean;
 }
 
 /**
@@ -29,26 +26,22 @@ export interface FirecrackerOptions {
  * installed one that was altered, is said on every host.
  */
 export function checkFirecracker(facts: HostFacts, paths: HostPaths, options: FirecrackerOptions): FirecrackerFindings {
-  const { found, kvmUsable, hasDriver = FIRECRACKER_HAS_DRIVER } = options;
+  const { found, kvmUsable } = options;
   const id = "firecracker";
   const required = facts.env["PYRO_MACHINE"] === id;
   if (!PyroError.is(found)) {
     const { path, version, source, jailerPath = null } = found;
     const detail = `${path} ${version}, ${sourceWords(source)}${jailerPath === null ? "; no jailer of this version beside it" : ""}`;
-    const finding = good(
-      id,
-      hasDriver ? detail : `${detail}; not used: this version of pyro does not run its guests in it yet`,
-      {
-        required,
-      },
-    );
-    return { finding, firecracker: { path, version, source, jailer: jailerPath }, fixDownload: null };
+    return {
+      finding: good(id, detail, { required }),
+      firecracker: { path, version, source, jailer: jailerPath },
+      fixDownload: null,
+    };
   }
   const named = (facts.env["PYRO_FIRECRACKER"] ?? "") !== "";
   const altered = found.code === "artifact_corrupt";
-  if (!named && !altered && !required && !(kvmUsable && hasDriver)) {
-    const why = hasDriver ? "KVM does not work here" : "this version of pyro does not run its guests in it yet";
-    const finding = good(id, `${found.message}; not needed: ${why}`, { required });
+  if (!named && !altered && !required && !kvmUsable) {
+    const finding = good(id, `${found.message}; not needed: KVM does not work here`, { required });
     return { finding, firecracker: null, fixDownload: null };
   }
   // What the variable names comes before anything that could be installed.

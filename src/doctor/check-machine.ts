@@ -6,7 +6,7 @@ import type { HostPaths } from "../host/paths.ts";
 import { findFirecracker } from "../vmm/firecracker/binary.ts";
 import { type KvmAnswer, probeEmulation, probeKvm } from "../vmm/kvm-probe.ts";
 import { findQemu, type QemuProgram } from "../vmm/qemu/version.ts";
-import { chooseVmm, ifDriven, type VmmChoice, type VmmFacts } from "../vmm/select.ts";
+import { chooseVmm, type VmmChoice, type VmmFacts } from "../vmm/select.ts";
 import { checkConfinement } from "./check-confinement.ts";
 import { checkFirecracker } from "./check-firecracker.ts";
 import { packagesOf } from "./check-programs.ts";
@@ -57,7 +57,7 @@ export async function checkMachine(
     firecracker: PyroError.is(firecracker) ? undefined : firecracker,
     device,
   });
-  const machine = await chooseMachine(facts, paths, { qemu, firecracker: ifDriven(firecracker), kvm });
+  const machine = await chooseMachine(facts, paths, { qemu, firecracker, kvm });
   const vmms = checkFirecracker(facts, paths, { found: firecracker, kvmUsable: kvm.usable });
   // A host that runs its guests in Firecracker needs no QEMU.
   const qemuRequired = machine.choice?.kind !== "firecracker";

@@ -14,6 +14,12 @@ const PREPARE_DEADLINE_MS = 120_000;
 
 export const WORKSPACE_PATH = "/workspace";
 
+/**
+ * Has the guest read what nearly every command reads: a shell, the loader with the C library, the tables of users, the first
+ * programs of coreutils. What an image lacks of it is no failure.
+ */
+const WARM_UP = ["/bin/sh", "-c", "/bin/ls -l /; /bin/cat /etc/passwd /etc/group; /bin/true; :"];
+
 /** Gives the guest entropy, time and identity, its root file system, and the volume if it is to have one: how that is. */
 export async function configureGuest(
   link: GuestLink,
@@ -43,7 +49,10 @@ export async function configureGuest(
 /** Brings a freshly booted guest to the state that its template is saved in. */
 export async function prepareTemplate(link: GuestLink): Promise<void> {
   try {
-    await link.agent.prepareTemplate({ warmArgv: ["/bin/sh", "-c", ":"] }, { timeoutMs: PREPARE_DEADLINE_MS });
+    await link.agent.prepareTemplate(
+      { warmArgv: WARM_UP, workspacePath: WORKSPACE_PATH },
+      { timeoutMs: PREPARE_DEADLINE_MS },
+    );
   } catch (failure) {
     throw guestError(failure, "preparing the template");
   }

@@ -1,5 +1,6 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
+import { release } from "node:os";
 import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
 import { kernelFile } from "../environment/kernel-elf.ts";
 import { VOLUME_MODULES, VSOCK_MODULES } from "../environment/kernel-modules.ts";
@@ -66,18 +67,18 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
 
 /** What a first call will most likely need, begun while the server starts: asking QEMU, and the template that was used last. */
 async function lookAhead(paths: HostPaths, env: NodeJS.ProcessEnv, launcher: () => Promise<string>): Promise<void> {
-  const [{ version }, launcherPath, template] = await Promise.all([
-    findQemu(env),
-    launcher(),
-    lastUsedTemplate(paths, "qemu"),
-  ]);
-  if (template !== undefined) await prepareRestore({ launcher: launcherPath, version }, template);
+  const template = async (): Promise<void> => {
+    const [launcherPath, last] = await Promise.all([launcher(), lastUsedTemplate(paths)]);
+    if (last?.vmm.startsWith("qemu ") === true) await prepareRestore(launcherPath, last.files, last.vmm);
+  };
+  await Promise.all([template(), findQemu(env)]);
 }
 
 /** The one place where a choice becomes a driver. */
-function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
+export function driverOf(choice: VmmChoice, { launcher, cpu }: { launcher: string; cpu: HostCpu }): VmmDriver {
   const { version } = choice.program;
-  const common = { binary: choice.program.path, version, launcher, cpuIdentity: cpu.identity };
+  const host = { cpuIdentity: cpu.identity, hostKernel: release() };
+  const common = { binary: choice.program.path, version, launcher, ...host };
   return choice.kind === "firecracker"
     ? firecrackerDriver(common)
     : qemuDriver({ ...common, accelerator: choice.accelerator, tscKhz: cpu.tscKhz });

@@ -15,7 +15,7 @@ import { Scope } from "../host/scope.ts";
 import type { TemplateFiles } from "../vmm/driver.ts";
 
 /** Raised when what is saved in a template changes without its parts changing: duties, slots, kernel parameters. */
-const TEMPLATE_REVISION = 1;
+const TEMPLATE_REVISION = 2;
 
 const RECORD_NAME = "template.json";
 
@@ -76,8 +76,8 @@ export async function markUsed(template: TemplateFiles): Promise<void> {
   await utimes(join(dirname(template.memoryPath), RECORD_NAME), now, now).catch(() => undefined);
 }
 
-/** The template that was used last, by what makes a machine of such a VMM; not looked at any closer. */
-export async function lastUsedTemplate(paths: HostPaths, vmm: string): Promise<TemplateFiles | undefined> {
+/** The template that was used last, with the identity of the driver that made it; not looked at any closer. */
+export async function lastUsedTemplate(paths: HostPaths): Promise<{ files: TemplateFiles; vmm: string } | undefined> {
   const parent = templatesDirectory(paths);
   const names = await readdir(parent).catch(() => []);
   const candidates = await Promise.all(
@@ -93,8 +93,7 @@ export async function lastUsedTemplate(paths: HostPaths, vmm: string): Promise<T
   const record = templateRecord.safeParse(
     parseJson((await readTextIfPresent(join(last.directory, RECORD_NAME))) ?? ""),
   );
-  const isOfVmm = record.success && String(record.data.parts["vmm"]).startsWith(`${vmm} `);
-  return isOfVmm ? templateFiles(last.directory) : undefined;
+  return record.success ? { files: templateFiles(last.directory), vmm: String(record.data.parts["vmm"]) } : undefined;
 }
 
 /**

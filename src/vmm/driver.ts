@@ -67,6 +67,8 @@ export interface VmmExit {
   readonly vmmLog: string;
   /** Last lines of the guest's console. */
   readonly consoleTail: string;
+  /** The VMM said, in words that its guest has no part in, that the host gave it no memory. */
+  readonly outOfMemory?: boolean;
 }
 
 export interface RunningMachine {
@@ -105,7 +107,7 @@ export interface VmmDriver {
   boot(plan: MachinePlan, options: { memoryPath?: string }): Promise<RunningMachine>;
   /**
    * Starts from a template, memory copy-on-write; resolves when the vCPUs run. On abort, as on failure, nothing is left.
-   * @throws PyroError vmm_failed, artifact_corrupt when the template cannot be read
+   * @throws PyroError vmm_failed, artifact_corrupt when the template cannot be read, resource_exhausted
    */
   restore(plan: MachinePlan, template: TemplateFiles, signal?: AbortSignal): Promise<RunningMachine>;
 }

@@ -67,7 +67,8 @@ async function whyForbidden(root: string, node: { gid: number; mode: number }): 
       fix: command,
     };
   }
-  if (members.split(",").includes(userName())) {
+  const user = userName();
+  if (user !== "" && members.split(",").includes(user)) {
     return {
       reason: `no permission on /dev/kvm: you are in its group ${name} since after you logged in; log in again`,
       fix: null,

@@ -6,12 +6,6 @@ import { findFirecracker, type FirecrackerProgram } from "./firecracker/binary.t
 import { type KvmAnswer, probeKvm } from "./kvm-probe.ts";
 import { findQemu, type QemuProgram } from "./qemu/version.ts";
 
-/**
- * Whether Firecracker's driver passes the table of cases that every driver has to. While it does not, Firecracker is found
- * and shown, and never chosen: a guest there that runs out of memory can spin until its command's time limit.
- */
-export const FIRECRACKER_HAS_DRIVER: boolean = false;
-
 interface Choice {
   readonly name: MachineName;
   readonly isolation: "hardware" | "emulated";
@@ -83,19 +77,13 @@ export async function selectVmm(options: {
   const forProbe = PyroError.is(qemu) ? await search() : undefined;
   const kvm = await probeKvm(paths, { qemu: usable(qemu), firecracker: usable(forProbe) });
   const looked = forProbe ?? (kvm.usable || machine === "firecracker" ? await search() : NOT_LOOKED_FOR);
-  return chooseVmm({ firecracker: ifDriven(looked), qemu, kvm }, wishes);
+  return chooseVmm({ firecracker: looked, qemu, kvm }, wishes);
 }
 
 const NOT_LOOKED_FOR = new PyroError("host_unsupported", "Firecracker needs a KVM that works");
 
 const usable = <Program extends object>(found: Program | PyroError | undefined): Program | undefined =>
   PyroError.is(found) ? undefined : found;
-
-/** What was found, or that there is no driver for it: what doctor shows is not always what can be taken. */
-export function ifDriven(found: FirecrackerProgram | PyroError): FirecrackerProgram | PyroError {
-  if (FIRECRACKER_HAS_DRIVER) return found;
-  return new PyroError("host_unsupported", "this version of pyro does not run its guests in Firecracker yet");
-}
 
 /** Chooses by what is known; pure. Throws as `selectVmm` does. */
 export function chooseVmm(facts: VmmFacts, wishes: VmmWishes = {}): VmmChoice {

@@ -7,12 +7,18 @@ const CONSOLE_EVIDENCE_CHARS = 4096;
 /** Between a VMM's sockets closing and its process being reaped lie milliseconds; more is not waited for. */
 const EXIT_AFTER_LOSS_MS = 1000;
 
+/** What mends a want of memory on the host. */
+export const MEMORY_REMEDY = "end other machines, free memory on this host, or ask for less with --mem-mib";
+
 /** The error for a VMM that ended when it should not have, with its last words and the guest's. */
 export function vmmEnded(exit: VmmExit): PyroError {
   const how = exit.signal === null ? `with status ${exit.code}` : `by ${exit.signal}`;
-  return new PyroError("vmm_failed", `the VMM ended ${how}`, {
+  const isFull = exit.outOfMemory === true;
+  return new PyroError(isFull ? "resource_exhausted" : "vmm_failed", `the VMM ended ${how}`, {
     ...(exit.vmmLog === "" ? {} : { cause: exit.vmmLog.split("\n").at(-1) }),
-    remedy: "run `pyro doctor`; if the host was short of memory, give the machine less with --mem-mib",
+    remedy: isFull
+      ? MEMORY_REMEDY
+      : "run `pyro doctor`; if the host was short of memory, give the machine less with --mem-mib",
     evidence: { exit: exit.code ?? exit.signal ?? "unknown", ...lastWords(exit) },
   });
 }
@@ -23,6 +29,17 @@ export function lastWords({ vmmLog, consoleTail }: VmmExit): Evidence {
     ...(vmmLog === "" ? {} : { vmm_log: vmmLog }),
     ...(consoleTail === "" ? {} : { console: consoleTail.slice(-CONSOLE_EVIDENCE_CHARS) }),
   };
+}
+
+/** Evidence of a failure that may be a VMM's end, seen before the process was reaped. */
+export const CONNECTION_LOST = { connection: "lost" } as const;
+
+/** Why a VMM did not do what it was asked: its own end, if that is behind `failure`. */
+export async function explainRefusal(exited: Promise<VmmExit>, failure: unknown): Promise<PyroError> {
+  const error = PyroError.from(failure);
+  if (error.evidence["connection"] !== CONNECTION_LOST.connection) return error;
+  const exit = await withDeadline(exited, EXIT_AFTER_LOSS_MS, () => error).catch(() => undefined);
+  return exit === undefined ? error : vmmEnded(exit);
 }
 
 /** Why the link to a guest failed: its VMM's end, if that is it, otherwise `failure` with the console's last lines. */

@@ -223,6 +223,22 @@ test("machines: a template that starts when it was made again is a start like an
   await machine.close();
 });
 
+test("machines: a template of another CPU, VMM or host kernel is not loaded: one is made, which is said once", async () => {
+  await using host = await Host.start();
+  await host.use(1);
+  const phases: string[] = [];
+  for (const [index, identity] of ["another CPU", "another VMM", "another kernel"].entries()) {
+    host.driver.templateIdentity = identity;
+    for (const restores of [1, 2]) {
+      const machine = await host.open({ memoryMib: 1, onPull: ({ phase }) => void phases.push(phase) });
+      assert.equal(host.driver.count("boot"), 2 + index);
+      assert.equal(host.driver.count("restore"), 1 + 2 * index + restores);
+      await machine.close();
+    }
+  }
+  assert.deepEqual(phases, ["template", "template", "template"]);
+});
+
 test("machines: two that meet an unfit template make one new one", async () => {
   await using host = await Host.start();
   await host.use(1);

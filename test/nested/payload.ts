@@ -23,7 +23,10 @@ import { hostDirectories, NESTED_CACHE } from "./places.ts";
 /** Environments that guests inside may use: nothing is pulled there. */
 const ENVIRONMENTS = ["debian:12"];
 /** Parts of the checkout, relative to it. */
-const CHECKOUT = ["package.json", "dist", ".build", "scripts/suite/reporter.mjs"];
+const CHECKOUT = [
+  ...["package.json", "dist", ".build"],
+  ...["scripts/suite/reporter.mjs", "test/support/write-from-inside"],
+];
 /** What compiled sources and tests import at run time, besides what these depend on. dist/ needs nothing. */
 const PACKAGES = [
   ...["zod", "smol-toml", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],

@@ -21,7 +21,7 @@ type During = (step: Step, machine: FakeMachine) => void | Promise<void>;
 export class FakeDriver implements VmmDriver {
   readonly kind = "qemu";
   readonly accelerator = "tcg";
-  readonly templateIdentity = "the real agent on this host";
+  templateIdentity = "the real agent on this host";
   readonly executionMode = "guest_serial";
   readonly kernelFormat = "bzimage";
   /** The steps so far. */

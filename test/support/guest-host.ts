@@ -41,7 +41,7 @@ export function vmmPids(): number[] {
       try {
         return (
           readlinkSync(`/proc/${pid}/cwd`).startsWith(parent) &&
-          readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("qemu")
+          /^(qemu|firecracker)/.test(readFileSync(`/proc/${pid}/comm`, "utf8"))
         );
       } catch {
         return false;

@@ -1,4 +1,5 @@
 /** A running machine as `vmm-properties.ts` looks at it, and as its own VMM could harm it. */
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,8 +21,14 @@ export function inspect(machineDirectory: string, cache: string, devices: readon
   };
   const monitor = record.process.pid;
   const files = (directory: string): string[] => readdirSync(directory).map((name) => join(directory, name));
-  const readable = [...files(record.install_dir), ...files(join(cache, "initramfs")), join(cache, "empty-seed.raw")];
   const templates = files(join(cache, "templates")).flatMap((each) => [join(each, "memory"), join(each, "state")]);
+  const readable = [
+    ...files(record.install_dir),
+    ...files(join(cache, "initramfs")),
+    join(cache, "empty-seed.raw"),
+    // A VMM that opens it for reading only maps the template itself.
+    ...templates,
+  ];
   return {
     monitor,
     pid: vmmBelow(monitor),
@@ -29,7 +36,7 @@ export function inspect(machineDirectory: string, cache: string, devices: readon
     writable: [join(machineDirectory, "volume.raw")],
     readable,
     devices,
-    shared: [...readable, ...templates],
+    shared: readable,
   };
 }
 
@@ -42,4 +49,17 @@ export function alterable({ pid, shared, directory }: Inspected, besides: readon
   const lines = said.trim().split("\n");
   if (!/^tried \d+$/.test(lines.pop() ?? "")) throw new Error(`not tried to the end: ${said}`);
   return lines;
+}
+
+/** What may be altered is the volume, and that it was shows that the attempts were real. */
+export function onlyVolume(altered: readonly string[], volumes: readonly string[]): void {
+  const [volume] = volumes;
+  assert.ok(
+    altered.some((line) => line.includes(`(${volume}): write`)),
+    "the attempt itself works: the volume is written",
+  );
+  assert.deepEqual(
+    altered.filter((line) => !line.includes(`(${volume}): `)),
+    [],
+  );
 }

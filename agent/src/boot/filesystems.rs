@@ -65,35 +65,29 @@ pub fn mount_for_agent() -> Result<(), SystemError> {
     [PROC, SYS, DEV].iter().try_for_each(|mount| attach(mount, &make(mount)?))
 }
 
-/// The file systems of a user's root, made but not attached anywhere: making them takes longer than a restored machine
-/// should wait, so a template has them already.
-pub struct UserMounts(Vec<OwnedFd>);
-
-impl UserMounts {
-    /// Makes them.
-    ///
-    /// # Errors
-    /// The file system that the kernel refused.
-    pub fn make() -> Result<Self, SystemError> {
-        Ok(Self(USER_MOUNTS.iter().map(make).collect::<Result<_, _>>()?))
-    }
-
-    /// Attaches them under the current root, which is the user's by now, with all that a program expects besides.
-    ///
-    /// # Errors
-    /// The mount, directory or link that failed.
-    pub fn attach(self) -> Result<(), SystemError> {
-        USER_MOUNTS.iter().zip(&self.0).try_for_each(|(mount, made)| attach(mount, made))?;
-        for (target, link) in DEVICE_LINKS {
-            match symlink(target, link) {
-                // devtmpfs is one instance for the whole machine: a template may have linked already.
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno).doing(|| format!("link {link}")),
-            }
+/// Mounts the file systems of a user's root, which is this process's, with all that a program expects besides.
+///
+/// # Errors
+/// The mount, directory or link that failed.
+pub fn mount_for_user() -> Result<(), SystemError> {
+    USER_MOUNTS.iter().try_for_each(|mount| attach(mount, &make(mount)?))?;
+    for (target, link) in DEVICE_LINKS {
+        match symlink(target, link) {
+            // An image may bring its own where devtmpfs leaves them to udev.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).doing(|| format!("link {link}")),
         }
-        ensure_directory(Path::new("/tmp"))?;
-        rustix::fs::chmod("/tmp", Mode::from_raw_mode(0o1777)).doing(|| "chmod /tmp")
     }
+    make_temporary_directory()
+}
+
+/// Makes `/tmp`, everybody's, in the user's root, which is this process's.
+///
+/// # Errors
+/// What mkdir(2) or chmod(2) says.
+pub fn make_temporary_directory() -> Result<(), SystemError> {
+    ensure_directory(Path::new("/tmp"))?;
+    rustix::fs::chmod("/tmp", Mode::from_raw_mode(0o1777)).doing(|| "chmod /tmp")
 }
 
 fn make(mount: &Mount) -> Result<OwnedFd, SystemError> {

@@ -1,7 +1,6 @@
 //! The commands the agent knows.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -84,11 +83,11 @@ impl Registry {
         Self { groups, kernel, commands: Mutex::default() }
     }
 
-    /// Starts a command with the agent's root, or with `root` for one. It then runs whether or not anyone waits.
+    /// Starts a command. It then runs whether or not anyone waits.
     ///
     /// # Errors
     /// It was not accepted, and no process exists. That the program could not be executed is the command's outcome.
-    pub fn start(&self, request: &ExecRequest, root: Option<&CStr>) -> Result<Arc<Command>, StartError> {
+    pub fn start(&self, request: &ExecRequest) -> Result<Arc<Command>, StartError> {
         let mut commands = self.commands();
         if commands.contains_key(&request.id) {
             return Err(StartError::AlreadyExists(request.id.clone()));
@@ -96,15 +95,15 @@ impl Registry {
         if commands.len() >= MAX_COMMANDS {
             return Err(StartError::TooMany);
         }
-        let command = self.launch(request, root).map_err(StartError::System)?;
+        let command = self.launch(request).map_err(StartError::System)?;
         commands.insert(request.id.clone(), Arc::clone(&command));
         Ok(command)
     }
 
-    fn launch(&self, request: &ExecRequest, root: Option<&CStr>) -> Result<Arc<Command>, SystemError> {
+    fn launch(&self, request: &ExecRequest) -> Result<Arc<Command>, SystemError> {
         let StandardStreams { child, stdin, stdout, stderr } = StandardStreams::open(request, &self.kernel)?;
         let group = self.groups.create(&request.id)?;
-        let surroundings = Surroundings { group: group.as_ref(), kernel: &self.kernel, stdio: child, root };
+        let surroundings = Surroundings { group: group.as_ref(), kernel: &self.kernel, stdio: child };
         let launched = match launch(request, &surroundings) {
             Ok(launched) => launched,
             Err(error) => {

@@ -1,13 +1,13 @@
 //! The guest in a virtual machine that this agent booted.
 
-use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Configuration, Guest, clock, entropy, identity, rootfs};
+use super::user_root::UserRoot;
+use super::{Configuration, Guest, clock, entropy, rootfs};
 use crate::boot::cmdline::RootfsType;
 use crate::boot::devices::{DeviceEvents, Drives};
-use crate::boot::filesystems::{UserMounts, ensure_directory};
+use crate::boot::filesystems::ensure_directory;
 use crate::kernel_files::KernelFiles;
 use crate::passwd;
 use crate::system_error::SystemError;
@@ -17,14 +17,6 @@ use crate::volume::{Setup, Volume};
 const ROOTFS_DRIVE: &str = "rootfs";
 /// Name of the drive with what a workspace keeps.
 const VOLUME_DRIVE: &str = "volume";
-/// The throw-away root of PrepareTemplate and its writable layer.
-const TEMPLATE_ROOT: &str = "/template/root";
-const TEMPLATE_LAYER: &str = "/template/layer";
-/// The user's root, before it is moved over `/`, and its writable layer.
-const USER_ROOT: &str = "/user/root";
-const USER_LAYER: &str = "/user/layer";
-/// Directory of the agent's own files, on the initramfs.
-const PRIVATE: &str = "/private";
 
 /// A booted machine.
 pub struct BootedGuest {
@@ -37,9 +29,8 @@ pub struct BootedGuest {
 
 #[derive(Default)]
 struct State {
-    image_mounted: bool,
     /// Made for the template, used up by Configure.
-    user_mounts: Option<UserMounts>,
+    user_root: Option<UserRoot>,
     /// What commands see; empty before Configure.
     boot_id: String,
     volume: Option<Arc<Volume>>,
@@ -57,64 +48,48 @@ impl BootedGuest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mount_image(&self) -> Result<(), SystemError> {
-        if self.state().image_mounted {
-            return Ok(());
+    /// The user's root, made and entered unless it is.
+    fn take_user_root(&self) -> Result<UserRoot, SystemError> {
+        if let Some(root) = self.state().user_root.take() {
+            return Ok(root);
         }
         let disk = self.devices.wait_for("drive rootfs", || self.drives.find(ROOTFS_DRIVE))?;
         rootfs::mount_image(&disk, self.rootfs_type)?;
-        self.state().image_mounted = true;
-        Ok(())
+        UserRoot::enter()
     }
 
-    fn open_volume(&self, setup: &Setup) -> Result<Arc<Volume>, SystemError> {
+    /// Changes the root that every template has for one that the volume keeps, with the workspace in it.
+    fn move_to_volume(&self, root: UserRoot, setup: &Setup, workspace: &Path) -> Result<UserRoot, SystemError> {
+        let left = root.leave()?;
         let disk = self.devices.wait_for("drive volume", || self.drives.find(VOLUME_DRIVE))?;
         let volume = Arc::new(Volume::open(&disk, setup)?);
-        self.state().volume = Some(Arc::clone(&volume));
-        Ok(volume)
+        let tree = rootfs::Tree::take(&volume.workspace(), rootfs::Below::Alone)?;
+        let root = left.enter_on(&volume)?;
+        passwd::add_workspace_user()?;
+        tree.attach(workspace)?;
+        volume.discard_replaced();
+        self.state().volume = Some(volume);
+        Ok(root)
     }
 }
 
 impl Guest for BootedGuest {
-    fn open_template_root(&self) -> Result<CString, SystemError> {
-        self.mount_image()?;
-        self.state().user_mounts = Some(UserMounts::make()?);
-        let layer = rootfs::WritableLayer::on_tmpfs(Path::new(TEMPLATE_LAYER))?;
-        rootfs::mount_overlay(&layer, Path::new(TEMPLATE_ROOT))?;
-        // A constant without NUL.
-        Ok(CString::new(TEMPLATE_ROOT).unwrap_or_default())
-    }
-
-    fn close_template_root(&self) -> Result<(), SystemError> {
-        rootfs::unmount_at(Path::new(TEMPLATE_ROOT))?;
-        rootfs::unmount_at(Path::new(TEMPLATE_LAYER))
+    fn prepare(&self, workspace: Option<&Path>) -> Result<(), SystemError> {
+        let root = self.take_user_root()?;
+        self.state().user_root = Some(root);
+        workspace.map_or(Ok(()), ensure_directory)
     }
 
     fn configure(&self, configuration: &Configuration) -> Result<(), SystemError> {
-        entropy::reseed(&configuration.entropy)?;
+        entropy::reseed(self.kernel.random(), &configuration.entropy)?;
         clock::set(configuration.unix_time_ns)?;
-        ensure_directory(Path::new(PRIVATE))?;
-        let boot_id = identity::new_boot_id(Path::new(PRIVATE))?;
-        self.mount_image()?;
-        let volume = configuration.volume.as_ref().map(|setup| self.open_volume(setup)).transpose()?;
-        let layer = match &volume {
-            Some(volume) => rootfs::WritableLayer::on_volume(volume),
-            None => rootfs::WritableLayer::on_tmpfs(Path::new(USER_LAYER))?,
+        let root = self.take_user_root()?;
+        let root = match &configuration.volume {
+            Some(setup) => self.move_to_volume(root, setup, &configuration.workspace)?,
+            None => root,
         };
-        rootfs::mount_overlay(&layer, Path::new(USER_ROOT))?;
-        let workspace = volume.map(|volume| rootfs::Borrowed::take(&volume.workspace())).transpose()?;
-        rootfs::enter(Path::new(USER_ROOT))?;
-        let made = self.state().user_mounts.take();
-        made.map_or_else(UserMounts::make, Ok)?.attach()?;
-        self.state().boot_id = boot_id.attach()?;
-        identity::write(&configuration.hostname, &configuration.machine_id)?;
-        ensure_directory(&configuration.workspace)?;
-        let Some(workspace) = workspace else { return Ok(()) };
-        passwd::add_workspace_user()?;
-        workspace.attach(&configuration.workspace)?;
-        if let Some(volume) = self.volume() {
-            volume.discard_replaced();
-        }
+        let boot_id = root.personalise(configuration)?;
+        self.state().boot_id = boot_id;
         Ok(())
     }
 

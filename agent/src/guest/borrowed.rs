@@ -1,7 +1,7 @@
 //! A guest where there is no virtual machine: commands run, nothing of the machine is touched. For tests, and for the
 //! host side's tests through `examples/serve_unix.rs`.
 
-use std::ffi::CString;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Configuration, Guest};
@@ -23,11 +23,7 @@ impl BorrowedGuest {
 }
 
 impl Guest for BorrowedGuest {
-    fn open_template_root(&self) -> Result<CString, SystemError> {
-        Ok(CString::from(c"/"))
-    }
-
-    fn close_template_root(&self) -> Result<(), SystemError> {
+    fn prepare(&self, _workspace: Option<&Path>) -> Result<(), SystemError> {
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! Gives the kernel's random number generator the host's bytes: every clone of a template starts with the same state.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -23,18 +22,17 @@ struct RandPoolInfo {
     buffer: [u8; PIECE_BYTES],
 }
 
-/// Mixes `entropy` into the pool, credited in full, and reseeds the generator from it at once.
-pub(super) fn reseed(entropy: &[u8]) -> Result<(), SystemError> {
-    let device = File::options().write(true).open("/dev/urandom").doing(|| "open /dev/urandom")?;
+/// Mixes `entropy` into the pool by `device`, which is `/dev/urandom`, credited in full, and reseeds the generator from it at once.
+pub(super) fn reseed(device: BorrowedFd<'_>, entropy: &[u8]) -> Result<(), SystemError> {
     for piece in entropy.chunks(PIECE_BYTES) {
-        add(&device, piece).doing(|| "add entropy")?;
+        add(device, piece).doing(|| "add entropy")?;
     }
     // SAFETY: RNDRESEEDCRNG takes no argument.
     let status = unsafe { libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG) };
     checked(status).doing(|| "reseed the random number generator")
 }
 
-fn add(device: &File, piece: &[u8]) -> Result<(), Errno> {
+fn add(device: BorrowedFd<'_>, piece: &[u8]) -> Result<(), Errno> {
     let mut buffer = [0; PIECE_BYTES];
     buffer[..piece.len()].copy_from_slice(piece);
     // `chunks` gives at most PIECE_BYTES, which fits.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -16,57 +17,83 @@ const HOSTS: &str = "/etc/hosts";
 /// Hosts that every system knows (hosts(5)); an image without a file of its own gets them.
 const DEFAULT_HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
-/// Sets the host name in the kernel and writes it, with the machine-id, into the user's `/etc`.
-pub(super) fn write(hostname: &str, machine_id: &str) -> Result<(), SystemError> {
-    rustix::system::sethostname(hostname.as_bytes()).doing(|| "set the host name")?;
-    ensure_directory(Path::new("/etc"))?;
-    replace("/etc/hostname", &format!("{hostname}\n"), 0o644)?;
-    replace("/etc/machine-id", &format!("{machine_id}\n"), 0o444)?;
-    // There is no DNS: without this line sudo and many a server wait for the name of their own machine.
-    let hosts = fs::read_to_string(HOSTS).unwrap_or_else(|_| DEFAULT_HOSTS.to_owned());
-    replace(HOSTS, &format!("{}\n127.0.1.1\t{hostname}\n", hosts.trim_end()), 0o644)
+/// A machine's own name is at this address (Debian Reference, "The hostname resolution").
+const OWN_ADDRESS: &str = "127.0.1.1";
+
+/// The files of `/etc` that name a machine, made while nobody knows its names and written when they are known.
+pub(super) struct IdentityFiles {
+    hostname: File,
+    machine_id: File,
+    hosts: File,
 }
 
-/// Makes a new boot id and puts it over the kernel's, which all clones of a template share. `private` is a directory
-/// outside the user's root. The id is handed to `in_users_root` as a mount to attach once that root is entered.
-pub(super) fn new_boot_id(private: &Path) -> Result<BootId, SystemError> {
-    let mut random = [0_u8; 16];
-    getrandom(&mut random, GetRandomFlags::empty()).doing(|| "getrandom")?;
-    let text = uuid_version_4(random);
-    let path = private.join("boot_id");
-    replace(&path, &format!("{text}\n"), 0o444)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(rustix::fs::CWD, &path, flags).doing(|| format!("clone mount {}", path.display()))?;
-    Ok(BootId { text, tree })
-}
+impl IdentityFiles {
+    /// Makes them in the user's root, which is this process's.
+    pub(super) fn create() -> Result<Self, SystemError> {
+        ensure_directory(Path::new("/etc"))?;
+        // There is no DNS: without a line in it sudo and many a server wait for the name of their own machine.
+        let known_hosts = fs::read_to_string(HOSTS).unwrap_or_else(|_| DEFAULT_HOSTS.to_owned());
+        let mut hosts = replace(HOSTS, 0o644)?;
+        // A root that was a machine's before has the line of that one.
+        let others: Vec<&str> = known_hosts.trim_end().lines().filter(|line| !line.starts_with(OWN_ADDRESS)).collect();
+        write(&mut hosts, &format!("{}\n", others.join("\n")))?;
+        Ok(Self { hostname: replace("/etc/hostname", 0o644)?, machine_id: replace("/etc/machine-id", 0o444)?, hosts })
+    }
 
-/// A boot id that waits for its place.
-pub(super) struct BootId {
-    text: String,
-    tree: std::os::fd::OwnedFd,
-}
-
-impl BootId {
-    /// Mounts it over the kernel's in the current root and gives its text.
-    pub(super) fn attach(self) -> Result<String, SystemError> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(&self.tree, "", rustix::fs::CWD, BOOT_ID, flags)
-            .doing(|| format!("mount a boot id on {BOOT_ID}"))?;
-        Ok(self.text)
+    /// Writes the names, and sets the kernel's host name.
+    pub(super) fn write(mut self, hostname: &str, machine_id: &str) -> Result<(), SystemError> {
+        rustix::system::sethostname(hostname.as_bytes()).doing(|| "set the host name")?;
+        write(&mut self.hostname, &format!("{hostname}\n"))?;
+        write(&mut self.machine_id, &format!("{machine_id}\n"))?;
+        write(&mut self.hosts, &format!("{OWN_ADDRESS}\t{hostname}\n"))
     }
 }
 
-/// Writes a new file in place of whatever is there: an image may have a link, even one to `/dev/null`.
-fn replace(path: impl AsRef<Path>, text: &str, mode: u32) -> Result<(), SystemError> {
+/// A boot id to be, over the kernel's, which all clones of a template share.
+pub(super) struct BootId(File);
+
+/// The file of a boot id as a mount, which waits for its place.
+pub(super) struct BootIdMount(OwnedFd);
+
+impl BootId {
+    /// Makes its file in `private`, a directory outside the user's root.
+    pub(super) fn create(private: &Path) -> Result<(Self, BootIdMount), SystemError> {
+        let path = private.join("boot_id");
+        let file = replace(&path, 0o444)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(rustix::fs::CWD, &path, flags).doing(|| format!("clone mount {}", path.display()))?;
+        Ok((Self(file), BootIdMount(tree)))
+    }
+
+    /// Chooses the id, by the kernel's generator as it is now, and gives its text.
+    pub(super) fn write(mut self) -> Result<String, SystemError> {
+        let mut random = [0_u8; 16];
+        getrandom(&mut random, GetRandomFlags::empty()).doing(|| "getrandom")?;
+        let text = uuid_version_4(random);
+        write(&mut self.0, &format!("{text}\n"))?;
+        Ok(text)
+    }
+}
+
+impl BootIdMount {
+    /// Mounts it over the kernel's in the user's root, which is this process's.
+    pub(super) fn attach(self) -> Result<(), SystemError> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&self.0, "", rustix::fs::CWD, BOOT_ID, flags).doing(|| format!("mount a boot id on {BOOT_ID}"))
+    }
+}
+
+/// A new, empty file in place of whatever is there: an image may have a link, even one to `/dev/null`.
+fn replace(path: impl AsRef<Path>, mode: u32) -> Result<File, SystemError> {
     let path = path.as_ref();
     let _ = fs::remove_file(path);
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .doing(|| format!("write {}", path.display()))
+    let opened = File::options().write(true).create_new(true).mode(mode).open(path);
+    opened.doing(|| format!("create {}", path.display()))
+}
+
+/// Writes on where the file was left.
+fn write(file: &mut File, text: &str) -> Result<(), SystemError> {
+    file.write_all(text.as_bytes()).doing(|| "write the machine's names")
 }
 
 /// RFC 9562 section 5.4.

@@ -6,9 +6,9 @@ mod clock;
 mod entropy;
 mod identity;
 mod rootfs;
+mod user_root;
 
-use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use booted::BootedGuest;
@@ -42,19 +42,14 @@ impl Configuration {
 /// What the service needs from the machine. `BootedGuest` is the one in a VM, `BorrowedGuest` stands in where there is
 /// none.
 pub trait Guest: Send + Sync + 'static {
-    /// Mounts the root file system and, over it, a throw-away root to run the warming command in; gives its path.
+    /// Does of what a machine needs all that is the same in every clone of a template: its root, and `workspace` in it. Safe
+    /// to call twice.
     ///
     /// # Errors
-    /// The step that failed.
-    fn open_template_root(&self) -> Result<CString, SystemError>;
+    /// The step that failed; the guest is then unusable.
+    fn prepare(&self, workspace: Option<&Path>) -> Result<(), SystemError>;
 
-    /// Takes the throw-away root away again. The root file system stays mounted, its pages stay cached.
-    ///
-    /// # Errors
-    /// What umount(2) says.
-    fn close_template_root(&self) -> Result<(), SystemError>;
-
-    /// Makes this machine itself and nobody's clone, and its root the user's.
+    /// Makes this machine itself and nobody's clone, after the rest of what `prepare` does.
     ///
     /// # Errors
     /// The step that failed; the guest is then unusable.

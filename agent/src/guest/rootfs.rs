@@ -5,9 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
-use rustix::mount::{
-    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_move, move_mount, open_tree, unmount,
-};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_move, move_mount, open_tree};
 
 use crate::boot::cmdline::RootfsType;
 use crate::boot::filesystems::ensure_directory;
@@ -74,24 +72,32 @@ pub(super) fn enter(target: &Path) -> Result<(), SystemError> {
     std::env::set_current_dir("/").doing(|| "chdir /")
 }
 
-/// A directory outside the user's root, to be attached in it.
-pub(super) struct Borrowed(OwnedFd);
+/// Whether what is mounted in a tree comes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Below {
+    /// Nothing of it.
+    Alone,
+    /// All of it.
+    WithMounts,
+}
 
-impl Borrowed {
-    /// Takes hold of it, before the user's root is entered.
-    pub(super) fn take(path: &Path) -> Result<Self, SystemError> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+/// A directory that is to be found in another root too.
+pub(super) struct Tree(OwnedFd);
+
+impl Tree {
+    /// Takes hold of it in the root that this process is in.
+    pub(super) fn take(path: &Path, below: Below) -> Result<Self, SystemError> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if below == Below::WithMounts {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
         open_tree(CWD, path, flags).map(Self).doing(|| format!("clone mount {}", path.display()))
     }
 
-    /// Mounts it on `target`.
+    /// Mounts it on `target` in the root that this process is in now.
     pub(super) fn attach(self, target: &Path) -> Result<(), SystemError> {
+        ensure_directory(target)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(&self.0, "", CWD, target, flags).doing(|| format!("mount the workspace on {}", target.display()))
+        move_mount(&self.0, "", CWD, target, flags).doing(|| format!("mount a tree on {}", target.display()))
     }
-}
-
-/// Unmounts `path`.
-pub(super) fn unmount_at(path: &Path) -> Result<(), SystemError> {
-    unmount(path, UnmountFlags::NOFOLLOW).doing(|| format!("unmount {}", path.display()))
 }

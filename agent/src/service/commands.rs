@@ -20,7 +20,7 @@ impl AgentService {
             console::log(error);
         }
         let request = ExecRequest::from_proto(request, workspace).map_err(messages::invalid)?;
-        let command = self.shared.registry.start(&request, None).map_err(|error| messages::start_error(&error))?;
+        let command = self.shared.registry.start(&request).map_err(|error| messages::start_error(&error))?;
         command.started().await;
         Ok(proto::StartResponse { pid: command.pid() })
     }

@@ -1,5 +1,6 @@
 //! Describe, PrepareTemplate and Configure: from a booted guest to one that is somebody's.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::volume::{Setup, SnapshotId, Source};
 
 /// Id of the warming command, free again when PrepareTemplate is answered.
 const WARM_ID: &str = "pyro-warm";
+const WARM_USER: &str = "root";
 /// Longest that the warming command may take, in milliseconds.
 const WARM_LIMIT_MS: u64 = 60_000;
 /// Digits of a machine-id.
@@ -56,32 +58,35 @@ impl AgentService {
         request: proto::PrepareTemplateRequest,
     ) -> Result<proto::PrepareTemplateResponse, Status> {
         let service = self.clone();
-        // A task of its own: losing the link must not leave the throw-away root mounted.
-        let preparation = tokio::spawn(async move { service.prepare_and_warm(request.warm_argv).await });
+        // A task of its own: a template that is half prepared is of no use to anyone.
+        let preparation = tokio::spawn(async move { service.prepare_and_warm(request).await });
         preparation.await.map_err(messages::internal)??;
         Ok(proto::PrepareTemplateResponse {})
     }
 
-    async fn prepare_and_warm(&self, warm_argv: Vec<String>) -> Result<(), Status> {
+    async fn prepare_and_warm(&self, request: proto::PrepareTemplateRequest) -> Result<(), Status> {
+        let proto::PrepareTemplateRequest { warm_argv, workspace_path } = request;
+        let workspace = if workspace_path.is_empty() { None } else { Some(workspace(workspace_path)) };
+        let workspace = workspace.transpose().map_err(messages::invalid)?;
         let _setup = self.shared.setup.lock().await;
         self.refuse_if_configured()?;
-        let root = self.shared.guest.open_template_root().map_err(messages::internal)?;
-        let warmed = if warm_argv.is_empty() { Ok(()) } else { self.warm(warm_argv, &root).await };
-        self.shared.guest.close_template_root().map_err(messages::internal)?;
-        warmed
+        self.shared.guest.prepare(workspace.as_deref()).map_err(messages::internal)?;
+        if warm_argv.is_empty() { Ok(()) } else { self.warm(warm_argv).await }
     }
 
-    async fn warm(&self, argv: Vec<String>, root: &std::ffi::CStr) -> Result<(), Status> {
+    async fn warm(&self, argv: Vec<String>) -> Result<(), Status> {
         let argv = argv.into_iter().map(Bytes::from).collect();
         let start = proto::StartRequest {
             exec_id: WARM_ID.to_owned(),
             argv,
+            // By name, as commands come: the table of users is read then.
+            user: WARM_USER.to_owned(),
             time_limit_ms: WARM_LIMIT_MS,
             ..Default::default()
         };
         let request = ExecRequest::from_proto(start, "/").map_err(messages::invalid)?;
         let registry = &self.shared.registry;
-        let command = registry.start(&request, Some(root)).map_err(|error| messages::start_error(&error))?;
+        let command = registry.start(&request).map_err(|error| messages::start_error(&error))?;
         command.ended().await;
         registry.release(&command).await.map_err(|error| messages::release_error(&error))?;
         warmed(&command)
@@ -120,10 +125,7 @@ fn configuration(request: proto::ConfigureRequest) -> Result<Configuration, Stri
     if hostname.is_empty() || hostname.len() > MAX_HOSTNAME_BYTES || !hostname.bytes().all(in_hostname) {
         return Err(format!("hostname: expected 1 to {MAX_HOSTNAME_BYTES} characters of [A-Za-z0-9.-]"));
     }
-    if !workspace_path.starts_with('/') || workspace_path.contains('\0') {
-        return Err("workspace_path: expected an absolute path".to_owned());
-    }
-    let workspace = workspace_path.into();
+    let workspace = workspace(workspace_path)?;
     let volume = volume.map(|setup| volume_setup(&setup)).transpose()?;
     Ok(Configuration { entropy: entropy.into(), unix_time_ns, machine_id, hostname, workspace, volume })
 }
@@ -136,6 +138,14 @@ fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
         id => Some(Source::Snapshot(SnapshotId::parse(id)?)),
     };
     Ok(Setup { snapshots, reset_to })
+}
+
+fn workspace(path: String) -> Result<PathBuf, String> {
+    if path.starts_with('/') && !path.contains('\0') {
+        Ok(path.into())
+    } else {
+        Err("workspace_path: expected an absolute path".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 /** Client of Firecracker's API: HTTP over a Unix socket in the machine's directory (Firecracker, swagger/firecracker.yaml). */
 import { type FSWatcher, watch } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { withDeadline } from "../../host/deadline.ts";
 import { isErrno } from "../../host/files.ts";
+import { CONNECTION_LOST, MEMORY_REMEDY } from "../vmm-exit.ts";
+import { connectInside } from "./socket.ts";
 
 /** Firecracker's answers have a few hundred bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 /** Between the socket's name and its listener lie microseconds, and nothing tells of listen(2). */
 const LISTEN_PAUSE_MS = 1;
+
+/** ENOMEM as Rust's standard library says it. */
+const OUT_OF_MEMORY = /\(os error 12\)/;
 
 /** One call of the API. */
 export interface ApiCall {
@@ -23,7 +28,7 @@ export interface FirecrackerApi {
   /**
    * Makes one call; it is never made twice.
    * @throws PyroError vmm_failed when Firecracker refuses (its reason is the cause), does not answer within the deadline, or
-   * answers something else
+   * answers something else; resource_exhausted when it refuses for want of memory
    */
   call(call: ApiCall, deadlineMs: number): Promise<void>;
   close(): void;
@@ -49,21 +54,14 @@ async function connectWhenThere(path: string, changes: DirectoryChanges): Promis
   for (;;) {
     const change = changes.next();
     try {
-      return await connectOnce(path);
+      return await connectInside(path);
     } catch (cause) {
       if (changes.closed) throw new PyroError("vmm_failed", "Firecracker's API socket is not waited for any more");
       if (isErrno(cause, "ENOENT")) await change;
       else if (isErrno(cause, "ECONNREFUSED")) await new Promise((resolve) => setTimeout(resolve, LISTEN_PAUSE_MS));
-      else throw new PyroError("vmm_failed", "Firecracker's API socket cannot be used", { cause });
+      else throw unusable(cause);
     }
   }
-}
-
-async function connectOnce(path: string): Promise<Socket> {
-  return await new Promise((resolve, reject) => {
-    const socket = connect(path);
-    socket.once("error", reject).once("connect", () => resolve(socket.off("error", reject)));
-  });
 }
 
 /** Wakes whoever waits when an entry of a directory comes, goes or changes. */
@@ -97,17 +95,33 @@ function apiOver(first: Socket, path: string): FirecrackerApi {
   first.on("error", () => undefined);
   return {
     call: async (call, deadlineMs) => {
-      const socket = waiting ?? connect(path);
+      const socket = waiting ?? (await connectAgain(path));
       waiting = undefined;
       const { status, text } = await exchange(socket, call, deadlineMs);
       if (status >= 200 && status < 300) return;
-      throw new PyroError("vmm_failed", `Firecracker refused ${call.method} ${call.path}`, {
-        cause: faultMessage(text),
-        evidence: { status, fault_message: faultMessage(text) },
-      });
+      throw refused(call, status, faultMessage(text));
     },
     close: () => waiting?.destroy(),
   };
+}
+
+async function connectAgain(path: string): Promise<Socket> {
+  return await connectInside(path).catch((cause: unknown) => Promise.reject(unusable(cause)));
+}
+
+function unusable(cause: unknown): PyroError {
+  if (PyroError.is(cause)) return cause;
+  return new PyroError("vmm_failed", "Firecracker's API socket cannot be used", { cause, evidence: CONNECTION_LOST });
+}
+
+/** What Firecracker says is not the guest's to choose. */
+function refused({ method, path }: ApiCall, status: number, fault: string): PyroError {
+  const isFull = OUT_OF_MEMORY.test(fault);
+  return new PyroError(isFull ? "resource_exhausted" : "vmm_failed", `Firecracker refused ${method} ${path}`, {
+    cause: fault,
+    ...(isFull ? { remedy: MEMORY_REMEDY } : {}),
+    evidence: { status, fault_message: fault },
+  });
 }
 
 async function exchange(socket: Socket, call: ApiCall, deadlineMs: number): Promise<{ status: number; text: string }> {
@@ -115,7 +129,12 @@ async function exchange(socket: Socket, call: ApiCall, deadlineMs: number): Prom
   const answer = new Promise<{ status: number; text: string }>((resolve, reject) => {
     const body = JSON.stringify(call.body);
     const failed = (cause: unknown): void =>
-      reject(new PyroError("vmm_failed", `Firecracker gave no answer to ${what} that is HTTP`, { cause }));
+      reject(
+        new PyroError("vmm_failed", `Firecracker gave no answer to ${what} that is HTTP`, {
+          cause,
+          evidence: CONNECTION_LOST,
+        }),
+      );
     const outgoing = request({
       createConnection: () => socket,
       method: call.method,

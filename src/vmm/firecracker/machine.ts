@@ -1,8 +1,8 @@
-import { copyFile, open, rm, symlink } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
-import { syncFile } from "../../host/files.ts";
 import type { ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import {
@@ -13,7 +13,7 @@ import {
   type VmmExit,
   VOLUME_BYTES_MAX,
 } from "../driver.ts";
-import { lastWords, vmmEnded } from "../vmm-exit.ts";
+import { explainRefusal, lastWords, vmmEnded } from "../vmm-exit.ts";
 import { growVolumeFile } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
 import { logOf, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
@@ -35,21 +35,29 @@ import { readLog } from "./console.ts";
 import { copySparse } from "./memory-file.ts";
 import { CHANNEL_PORTS, dialGuest, holdPorts } from "./vsock.ts";
 
-/** Firecracker opens its API 10 ms after its start; the rest is for a loaded host. */
-const OPEN_DEADLINE_MS = 20_000;
-/** All calls but the saving of memory are answered within milliseconds. */
-const CALL_DEADLINE_MS = 20_000;
-/** Every page of the guest's memory is written; a loaded disk may hold that up. */
-const SAVE_DEADLINE_MS = 300_000;
+/** How long is waited for Firecracker, in milliseconds. */
+export interface Deadlines {
+  /** It opens its API 10 ms after its start; the rest is for a loaded host. */
+  readonly openMs: number;
+  /** All calls but the saving of memory are answered within milliseconds. */
+  readonly callMs: number;
+  /** Every page of the guest's memory is written; a loaded disk may hold that up. */
+  readonly saveMs: number;
+}
+const DEADLINES: Deadlines = { openMs: 20_000, callMs: 20_000, saveMs: 300_000 };
 const HOLD_DEADLINE_MS = 10_000;
 
 const GIB = 1024 ** 3;
+/** A device state has some 20 KB. */
+const STATE_BYTES_MAX = 16 * 1024 ** 2;
 
 export interface FirecrackerProgram {
   /** Absolute path of firecracker. */
   readonly binary: string;
   /** Absolute path of pyro-launch. */
   readonly launcher: string;
+  /** Default: for a loaded host. For tests. */
+  readonly deadlines?: Deadlines;
 }
 
 /** What of the host's files a machine needs besides its plan's. */
@@ -64,13 +72,19 @@ export class FirecrackerMachine implements RunningMachine {
   readonly exited: Promise<VmmExit>;
   readonly #vmm: VmmProcess;
   readonly #plan: MachinePlan;
+  readonly #deadlines: Deadlines;
   #api: FirecrackerApi | undefined;
 
-  private constructor(vmm: VmmProcess, exited: Promise<VmmExit>, plan: MachinePlan) {
+  private constructor(
+    vmm: VmmProcess,
+    exited: Promise<VmmExit>,
+    { plan, deadlines }: { plan: MachinePlan; deadlines: Deadlines },
+  ) {
     this.#vmm = vmm;
     this.process = vmm.identity;
     this.exited = exited;
     this.#plan = plan;
+    this.#deadlines = deadlines;
   }
 
   /**
@@ -132,7 +146,7 @@ export class FirecrackerMachine implements RunningMachine {
       descriptors: [],
     });
     const exited = vmm.ended.then(({ code, signal }): VmmExit => ({ code, signal, ...readLog(logOf(directory)) }));
-    return new FirecrackerMachine(vmm, exited, plan);
+    return new FirecrackerMachine(vmm, exited, { plan, deadlines: program.deadlines ?? DEADLINES });
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
@@ -145,7 +159,11 @@ export class FirecrackerMachine implements RunningMachine {
 
   async growVolume(sizeBytes: number): Promise<void> {
     await growVolumeFile(this.#plan, sizeBytes);
-    await this.#call(lookAgainCall("volume"));
+    try {
+      await this.#call(lookAgainCall("volume"));
+    } catch (failure) {
+      throw await explainRefusal(this.exited, failure);
+    }
   }
 
   async save(files: TemplateFiles): Promise<void> {
@@ -156,13 +174,12 @@ export class FirecrackerMachine implements RunningMachine {
       const held = await this.#orExit(holdPorts(this.#vsockPath, HOLD_DEADLINE_MS));
       scope.defer(() => void held.destroy());
       await this.#call(pauseCall());
-      await this.#call(saveCall({ memoryPath: dense, statePath: SAVED_STATE }), SAVE_DEADLINE_MS);
+      await this.#call(saveCall({ memoryPath: dense, statePath: SAVED_STATE }), this.#deadlines.saveMs);
     });
     await this.kill();
     await takeBack(dense);
     await copySparse(dense, files.memoryPath);
-    await copyFile(join(this.#plan.directory, SAVED_STATE), files.statePath);
-    await syncFile(files.statePath);
+    await takeState(join(this.#plan.directory, SAVED_STATE), files.statePath);
   }
 
   async kill(): Promise<void> {
@@ -175,8 +192,8 @@ export class FirecrackerMachine implements RunningMachine {
     return join(this.#plan.directory, VSOCK_SOCKET);
   }
 
-  async #call(call: ApiCall, deadlineMs = CALL_DEADLINE_MS): Promise<void> {
-    this.#api ??= await this.#orExit(openApi(this.#plan.directory, API_SOCKET, OPEN_DEADLINE_MS));
+  async #call(call: ApiCall, deadlineMs = this.#deadlines.callMs): Promise<void> {
+    this.#api ??= await this.#orExit(openApi(this.#plan.directory, API_SOCKET, this.#deadlines.openMs));
     await this.#orExit(this.#api.call(call, deadlineMs));
   }
 
@@ -199,12 +216,12 @@ export class FirecrackerMachine implements RunningMachine {
 
   /** Ends Firecracker after `failure`, and gives the better reason: that it had ended by itself, or what it said last. */
   async #endAfter(failure: unknown): Promise<PyroError> {
+    const error = await explainRefusal(this.exited, failure);
     const stillRan = await this.#vmm.end();
     const exit = await this.exited;
     this.#api?.close();
     // A process that was ending when our signal came keeps the status of its own end; one that was being started may not
     // have come to its monitor yet.
-    const error = PyroError.from(failure);
     // One that could not load a machine says why, and then ends by itself.
     const refused = "fault_message" in error.evidence;
     if (!refused && (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM"))) return vmmEnded(exit);
@@ -215,6 +232,19 @@ export class FirecrackerMachine implements RunningMachine {
       evidence: { ...evidence, ...lastWords(exit) },
     });
   }
+}
+
+/** Copies device state out of a directory that the VMM could write to: a file, and none that a link of its name leads to. */
+async function takeState(saved: string, statePath: string): Promise<void> {
+  await using scope = new Scope();
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const noState = (cause?: unknown): PyroError =>
+    new PyroError("vmm_failed", "what Firecracker saved is no device state", { cause });
+  const from = await open(saved, flags).catch((cause: unknown) => Promise.reject(noState(cause)));
+  scope.defer(() => from.close());
+  const found = await from.stat();
+  if (!found.isFile() || found.size > STATE_BYTES_MAX) throw noState();
+  await writeFile(statePath, await from.readFile(), { flag: "wx", mode: 0o600, flush: true });
 }
 
 function drivePaths(plan: MachinePlan, readOnly: boolean): string[] {

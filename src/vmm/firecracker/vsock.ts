@@ -2,9 +2,10 @@
  * Connections to a guest's vsock ports, by the Unix socket that Firecracker listens on (Firecracker, docs/vsock.md):
  * `CONNECT <port>\n` is answered by `OK <n>\n` when the guest has accepted, and by the connection's end when it has not.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { PyroError } from "../../contract/error.ts";
 import type { Channel } from "../driver.ts";
+import { connectInside } from "./socket.ts";
 
 /** Ports of the guest agent (docs/reference/guest-protocol.md). */
 export const CHANNEL_PORTS = { control: 1024, bulk: 1025 } as const satisfies Record<Channel, number>;
@@ -38,10 +39,17 @@ const unreachable = (port: number, deadlineMs: number): PyroError =>
     `nobody in the guest answered on port ${port} within ${Math.round(deadlineMs)} ms`,
   );
 
+const unusable = (cause: unknown): PyroError =>
+  new PyroError("guest_unreachable", "the machine's vsock socket cannot be used", { cause });
+
 /** One call; undefined when the guest refuses. */
 async function dialOnce(path: string, port: number, deadlineMs: number): Promise<Socket | undefined> {
+  const socket = await connectInside(path).catch((cause: unknown) => {
+    if (PyroError.is(cause)) throw cause;
+    throw unusable(cause);
+  });
+  if (socket.destroyed) return undefined;
   return await new Promise((resolve, reject) => {
-    const socket = connect(path);
     let heard = Buffer.alloc(0);
     const timer = setTimeout(() => finish(unreachable(port, deadlineMs)), deadlineMs);
     const onData = (chunk: Buffer): void => {
@@ -58,11 +66,7 @@ async function dialOnce(path: string, port: number, deadlineMs: number): Promise
     const onEnd = (): void => finish(undefined);
     const onError = (cause: NodeJS.ErrnoException): void =>
       // Firecracker resets what it had not read yet.
-      finish(
-        cause.code === "ECONNRESET" || cause.code === "EPIPE"
-          ? undefined
-          : new PyroError("guest_unreachable", "the machine's vsock socket cannot be used", { cause }),
-      );
+      finish(cause.code === "ECONNRESET" || cause.code === "EPIPE" ? undefined : unusable(cause));
     const finish = (outcome: Socket | undefined | PyroError): void => {
       clearTimeout(timer);
       socket.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);

@@ -31,17 +31,20 @@ export interface QemuDriverOptions {
   readonly tscKhz: number;
   /** Names the host's CPU as far as a saved guest depends on it. */
   readonly cpuIdentity: string;
+  /** Release of the host's kernel, whose KVM a saved vCPU depends on; one that is emulated does not. */
+  readonly hostKernel: string;
 }
 
 /** A driver for one QEMU binary with one accelerator. */
 export function qemuDriver(options: QemuDriverOptions): VmmDriver {
   const { accelerator, tscKhz } = options;
+  const kvm = accelerator === "kvm" ? [options.hostKernel] : [];
   return {
     kind: "qemu",
     accelerator,
     executionMode: "guest_serial",
     kernelFormat: "bzimage",
-    templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz].join(" "),
+    templateIdentity: ["qemu", options.version, accelerator, options.cpuIdentity, tscKhz, ...kvm].join(" "),
     boot: async (plan, { memoryPath }) => await boot(options, plan, memoryPath),
     restore: async (plan, template, signal) => {
       const machine = await startFrom(options, plan, template);
@@ -76,30 +79,26 @@ async function boot(
 }
 
 /**
- * Which of a template's files are given to QEMU as sealed copies. A read-only mount keeps the memory file as it is, if
- * there is such a mount and QEMU is content with it.
+ * Whether this QEMU maps the memory file itself, from a read-only mount, if there is such a mount and QEMU is content with
+ * it. Otherwise it is given a sealed copy, as it is of the device state in any case.
  */
-async function filesToSeal(
-  { launcher, version }: Pick<QemuDriverOptions, "launcher" | "version">,
-  { memoryPath, statePath }: TemplateFiles,
-): Promise<{ isFull: boolean; byPath: boolean; files: readonly string[] }> {
-  const isFull = (await confinementHere(launcher)).level === "full";
-  const byPath = isFull && isAtLeast(version, READS_MEMORY_ONLY_SINCE);
-  return { isFull, byPath, files: byPath ? [statePath] : [statePath, memoryPath] };
+async function mapsFile({ launcher, version }: Pick<QemuDriverOptions, "launcher" | "version">): Promise<boolean> {
+  return isAtLeast(version, READS_MEMORY_ONLY_SINCE) && (await confinementHere(launcher)).level === "full";
 }
+
+const sealedOf = ({ statePath, memoryPath }: TemplateFiles, byPath: boolean): string[] =>
+  byPath ? [statePath] : [statePath, memoryPath];
 
 /**
  * Has all that takes long in a restore of `template` done before there is a machine to restore: a server that starts does
- * so for the template that its first call will most likely need.
+ * so for the template that its first call will most likely need. `identity` is that of the driver that made it.
  * @throws PyroError as `sealFiles` does
  */
-export async function prepareRestore(
-  program: Pick<QemuDriverOptions, "launcher" | "version">,
-  template: TemplateFiles,
-): Promise<void> {
-  const { files } = await filesToSeal(program, template);
+export async function prepareRestore(launcher: string, template: TemplateFiles, identity: string): Promise<void> {
+  const [, version = ""] = identity.split(" ");
+  const files = sealedOf(template, await mapsFile({ launcher, version }));
   // Kept for a while by itself.
-  (await sealFiles(program.launcher, files)).release();
+  (await sealFiles(launcher, files)).release();
 }
 
 /** Starts QEMU with a template's memory, in a way that it can never alter the template. */
@@ -107,7 +106,8 @@ async function startFrom(options: QemuDriverOptions, plan: MachinePlan, template
   await using scope = new Scope();
   const { accelerator, tscKhz, launcher } = options;
   const { memoryPath } = template;
-  const { isFull, byPath, files } = await filesToSeal(options, template);
+  const byPath = await mapsFile(options);
+  const files = sealedOf(template, byPath);
   const sealed = await sealFiles(launcher, files);
   scope.defer(() => sealed.release());
   const descriptors = await Promise.all(
@@ -118,6 +118,7 @@ async function startFrom(options: QemuDriverOptions, plan: MachinePlan, template
       return descriptor;
     }),
   );
+  const isFull = (await confinementHere(launcher)).level === "full";
   const path = byPath ? memoryPath : `${isFull ? "/dev/fd" : "/proc/self/fd"}/${MEMORY_DESCRIPTOR}`;
   const memory = { kind: "private-file", path, readOnly: byPath } as const;
   const start = { ...options, readOnlyPaths: byPath ? [memoryPath] : [], writablePaths: [], descriptors };

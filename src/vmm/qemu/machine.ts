@@ -17,7 +17,7 @@ import {
   VOLUME_BYTES_MAX,
 } from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
-import { lastWords, vmmEnded } from "../vmm-exit.ts";
+import { explainRefusal, lastWords, vmmEnded } from "../vmm-exit.ts";
 import { growVolumeFile } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
 import { startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
@@ -40,6 +40,9 @@ const VCPU_BYTES = 128 * MIB;
 const OPEN_FILES = 256;
 /** Its block layer has up to 64 workers (util/thread-pool.c); the rest are its own few. */
 const THREADS = 80;
+
+/** What QEMU, or GLib in it, says of memory that the host did not give. */
+const OUT_OF_MEMORY = /Cannot allocate memory|failed to allocate \d+ bytes/;
 
 export interface QemuStart {
   readonly binary: string;
@@ -109,7 +112,12 @@ export class QemuMachine implements RunningMachine {
       descriptors: options.descriptors,
     });
     scope.keep();
-    const exited = vmm.ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
+    // Its log is its own: the guest's console has a socket.
+    const exited = vmm.ended.then((how): VmmExit => ({
+      ...how,
+      consoleTail: console.text(),
+      outOfMemory: OUT_OF_MEMORY.test(how.vmmLog),
+    }));
     return new QemuMachine(vmm, exited, { plan, slots, console });
   }
 
@@ -136,7 +144,11 @@ export class QemuMachine implements RunningMachine {
   async growVolume(sizeBytes: number): Promise<void> {
     await growVolumeFile(this.#plan, sizeBytes);
     const size = { device: "volume" satisfies DriveSlot, size: sizeBytes };
-    await this.#orExit((await this.#control()).execute("block_resize", size, QMP_DEADLINE_MS));
+    try {
+      await this.#orExit((await this.#control()).execute("block_resize", size, QMP_DEADLINE_MS));
+    } catch (failure) {
+      throw await explainRefusal(this.exited, failure);
+    }
   }
 
   async save(files: TemplateFiles): Promise<void> {
@@ -173,13 +185,14 @@ export class QemuMachine implements RunningMachine {
 
   /** Ends QEMU after `failure`, and gives the better reason: that it had ended by itself, or what it said last. */
   async #endAfter(failure: unknown): Promise<PyroError> {
+    const error = await explainRefusal(this.exited, failure);
     const stillRan = await this.#vmm.end();
     const exit = await this.exited;
     await this.#gone;
     // A process that was ending when our signal came keeps the status of its own end; one that was being started may not
     // have come to its monitor yet.
     if (!stillRan || (exit.signal !== "SIGKILL" && exit.signal !== "SIGTERM")) return vmmEnded(exit);
-    const { code, message, remedy, evidence, cause } = PyroError.from(failure);
+    const { code, message, remedy, evidence, cause } = error;
     return new PyroError(code, message, {
       ...(remedy === undefined ? {} : { remedy }),
       cause,

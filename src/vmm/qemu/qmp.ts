@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
 import { withDeadline } from "../../host/deadline.ts";
+import { CONNECTION_LOST } from "../vmm-exit.ts";
 
 /** Longest line QEMU may send us; its answers to the commands we use have a few hundred bytes. */
 const LINE_BYTES_MAX = 1024 * 1024;
@@ -36,8 +37,10 @@ export class QmpClient {
     this.#greeted.catch(() => undefined);
     socket.setEncoding("utf8");
     socket.on("data", (text: string) => this.#receive(text));
-    socket.on("error", (cause) => this.#end(new PyroError("vmm_failed", "QMP connection failed", { cause })));
-    socket.on("close", () => this.#end(new PyroError("vmm_failed", "QEMU closed its control connection")));
+    const lost = (message: string, cause?: unknown): void =>
+      this.#end(new PyroError("vmm_failed", message, { cause, evidence: CONNECTION_LOST }));
+    socket.on("error", (cause) => lost("QMP connection failed", cause));
+    socket.on("close", () => lost("QEMU closed its control connection"));
     // A socket that was accepted paused stays so until it is told.
     socket.resume();
   }

@@ -18,7 +18,6 @@ interface Case {
   readonly name: string;
   readonly found: FirecrackerProgram | PyroError;
   readonly kvmUsable?: boolean;
-  readonly hasDriver?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   readonly ok: boolean;
   readonly required?: boolean;
@@ -36,14 +35,6 @@ const CASES: readonly Case[] = [
     detail: /^\/opt\/firecracker 1\.12\.1, found in PATH; no jailer/,
     offered: false,
   },
-  {
-    name: "there, without a driver",
-    found: FOUND,
-    hasDriver: false,
-    ok: true,
-    detail: /not used: .*does not run its guests in it yet/,
-    offered: false,
-  },
   { name: "absent, KVM works", found: ABSENT, ok: false, detail: /not installed/, offered: true },
   {
     name: "absent, KVM does not work",
@@ -51,14 +42,6 @@ const CASES: readonly Case[] = [
     kvmUsable: false,
     ok: true,
     detail: /not needed: KVM/,
-    offered: false,
-  },
-  {
-    name: "absent, no driver",
-    found: ABSENT,
-    hasDriver: false,
-    ok: true,
-    detail: /not needed: .*does not run its guests in it yet/,
     offered: false,
   },
   { name: "too old, KVM works", found: OLD, ok: false, detail: /1\.4\.0/, offered: true },
@@ -76,20 +59,10 @@ const CASES: readonly Case[] = [
 ];
 
 describe("doctor's line about Firecracker", () => {
-  for (const {
-    name,
-    found,
-    kvmUsable = true,
-    hasDriver = true,
-    env = {},
-    ok,
-    required = false,
-    detail,
-    offered,
-  } of CASES) {
+  for (const { name, found, kvmUsable = true, env = {}, ok, required = false, detail, offered } of CASES) {
     it(name, () => {
       const facts = hostFacts(env, "/nonexistent");
-      const { finding, firecracker, fixDownload } = checkFirecracker(facts, PATHS, { found, kvmUsable, hasDriver });
+      const { finding, firecracker, fixDownload } = checkFirecracker(facts, PATHS, { found, kvmUsable });
       assert.deepEqual([finding.id, finding.ok, finding.required], ["firecracker", ok, required]);
       assert.match(finding.detail, detail);
       assert.equal(finding.fix, offered ? "pyro doctor --fix" : null);
@@ -101,7 +74,7 @@ describe("doctor's line about Firecracker", () => {
 
   it("names what would be downloaded, from where and into what", () => {
     const facts = hostFacts({ PYRO_FIRECRACKER_MIRROR: "https://mirror.example/fc" }, "/nonexistent");
-    const options = { found: ABSENT, kvmUsable: true, hasDriver: true };
+    const options = { found: ABSENT, kvmUsable: true };
     const { version, archiveSha256 } = FIRECRACKER_RELEASE;
     assert.deepEqual(checkFirecracker(facts, PATHS, options).fixDownload, {
       program: "firecracker",

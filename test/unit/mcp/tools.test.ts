@@ -116,9 +116,18 @@ test("progress is told to who asks for it, in growing numbers", async () => {
   await host.serve();
   await using connected = await connect(host);
   const heard: { progress: number; message?: string | undefined }[] = [];
+  // On the wire: this client forgets a progress whose answer comes in the same piece.
+  const { transport } = connected;
+  const { onmessage } = transport;
+  Object.assign(transport, {
+    onmessage: (message: Parameters<NonNullable<typeof onmessage>>[0]) => {
+      if ("method" in message && message.method === "notifications/progress") heard.push(message.params as never);
+      onmessage?.(message);
+    },
+  });
   await connected.client.callTool(
     { name: "run", arguments: { environment: "debian:12", command: ["true"] } },
-    { onprogress: (progress) => void heard.push(progress) },
+    { onprogress: () => undefined },
   );
   assert.deepEqual(
     heard.map(({ message }) => message),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -74,9 +74,17 @@ test("firecracker API: a socket that never appears is given up at the deadline",
 
 test("firecracker API: a socket whose listener has gone is given up at the deadline", async () => {
   const place = await directory();
-  // A server that ended without removing its socket: bound, and nobody listens.
+  await serve(place, () => undefined);
+  // Node removes a socket that it closes, by its name.
+  await rename(join(place, "api.sock"), join(place, "left.sock"));
+  await new Promise<void>((resolve) => void servers.pop()?.close(() => resolve()));
+  await assert.rejects(openApi(place, "left.sock", 100), { code: "vmm_failed", message: /within 100 ms/ });
+});
+
+test("firecracker API: what is no socket is refused at once", async () => {
+  const place = await directory();
   await writeFile(join(place, "api.sock"), "");
-  await assert.rejects(openApi(place, "api.sock", 100), { code: "vmm_failed" });
+  await assert.rejects(openApi(place, "api.sock", 5000), { code: "vmm_failed", message: /is not a socket/ });
 });
 
 test("firecracker API: a refusal carries Firecracker's own words", async () => {
@@ -90,6 +98,14 @@ test("firecracker API: a refusal carries Firecracker's own words", async () => {
     return true;
   });
   await assert.rejects(api.call(CALL, 2000), { message: /refused/ }, "and the next call is made");
+});
+
+test("firecracker API: a refusal for want of memory is told apart, with what mends it", async () => {
+  const place = await directory();
+  const fault = "Load snapshot error: Cannot create memory region: Cannot allocate memory (os error 12)";
+  await serve(place, (peer) => respond(peer, "400 Bad Request", JSON.stringify({ fault_message: fault })));
+  const api = await openApi(place, "api.sock", 2000);
+  await assert.rejects(api.call(CALL, 2000), { code: "resource_exhausted", remedy: /memory/ });
 });
 
 const MISBEHAVIOURS: Readonly<Record<string, { act: (peer: Socket) => void; message: RegExp }>> = {

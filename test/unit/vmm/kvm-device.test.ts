@@ -32,11 +32,14 @@ function host(files: Readonly<Record<string, string>>, kvmMode?: number): { root
 
 /** A user without rights of its own; root may open everything, so a child of root becomes somebody else first. */
 const PLAIN_UID = 65_534;
+/** No host's passwd has it. */
+const NAMELESS_UID = 61_234;
 const isRoot = process.getuid?.() === 0;
+const notRoot = isRoot ? false : "only root can become another user";
 const module = new URL("../../../src/vmm/kvm-probe-device.js", import.meta.url).href;
 
-function inspectAsUser(root: string): KvmDevice {
-  const become = isRoot ? `process.setgroups([]); process.setgid(${PLAIN_UID}); process.setuid(${PLAIN_UID});` : "";
+function inspectAsUser(root: string, uid = PLAIN_UID): KvmDevice {
+  const become = isRoot ? `process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});` : "";
   const script = `import { inspectKvmDevice } from ${JSON.stringify(module)}; ${become}
     process.stdout.write(JSON.stringify(await inspectKvmDevice(${JSON.stringify(root)})));`;
   const args = ["--input-type=module", "--eval", script];
@@ -59,6 +62,12 @@ describe("a /dev/kvm that cannot be opened", () => {
     const { root, gid } = host({}, 0o060);
     writeFileSync(join(root, "etc/group"), `virt:x:${gid}:somebody,${userName()}\n`);
     assert.match(inspectAsUser(root).obstacle?.reason ?? "", /in its group virt since after you logged in/);
+  });
+
+  it("takes a user without a name for nobody's fellow, also in a group without members", { skip: notRoot }, () => {
+    const { root, gid } = host({}, 0o060);
+    writeFileSync(join(root, "etc/group"), `virt:x:${gid}:\n`);
+    assert.match(inspectAsUser(root, NAMELESS_UID).obstacle?.reason ?? "", /its group is virt, and you are not in it/);
   });
 
   it("gives a command that makes a group where only root may open it", () => {

@@ -3,15 +3,18 @@
 //! The hierarchy is mounted for the agent alone (fsmount(2) without move_mount(2)): it has no path in the guest, so
 //! nothing there finds, changes or leaves it by accident.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::memory_stall::MemoryStalls;
 use super::{ProcessGroup, ProcessGroups};
 use crate::exec::id::ExecId;
 use crate::system_error::{Doing, SystemError};
@@ -30,6 +33,18 @@ const RESERVED_MEMORY_BYTES: u64 = 128 << 20;
 /// The private hierarchy.
 pub struct ControlGroups {
     commands: OwnedFd,
+    starved: Arc<Starved>,
+}
+
+/// Names of the groups that were ended because all commands stood still for want of memory.
+#[derive(Default)]
+pub(super) struct Starved(Mutex<BTreeSet<String>>);
+
+impl Starved {
+    /// A panic while it was held cannot have left it half-changed: BTreeSet's own calls are all that happens to it.
+    pub(super) fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ControlGroups {
@@ -56,7 +71,16 @@ impl ControlGroups {
         }
         // Only there with the memory controller.
         let _ = write(commands.as_fd(), "memory.max", &memory_for_commands().to_string());
-        Ok(Self { commands })
+        Ok(Self { commands, starved: Arc::default() })
+    }
+
+    /// What ends a command when all of them stand still for want of memory; it must be polled.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn memory_stalls(&self) -> Result<MemoryStalls, SystemError> {
+        let commands = self.commands.try_clone().doing(|| "duplicate descriptor")?;
+        MemoryStalls::watch(commands, Arc::clone(&self.starved))
     }
 }
 
@@ -66,7 +90,7 @@ impl ProcessGroups for ControlGroups {
         mkdirat(&self.commands, &name, Mode::from_raw_mode(0o755)).doing(|| format!("create control group {name}"))?;
         let directory = open_directory(self.commands.as_fd(), &name).doing(|| format!("open control group {name}"))?;
         let parent = self.commands.try_clone().doing(|| "duplicate descriptor")?;
-        Ok(Box::new(ControlGroup { parent, name, directory }))
+        Ok(Box::new(ControlGroup { parent, name, directory, starved: Arc::clone(&self.starved) }))
     }
 }
 
@@ -75,18 +99,7 @@ pub struct ControlGroup {
     parent: OwnedFd,
     name: String,
     directory: OwnedFd,
-}
-
-impl ControlGroup {
-    /// For kernels before 5.14: nothing forks while frozen, so one pass reaches everything; SIGKILL also ends the frozen.
-    fn kill_frozen(&self) -> Result<(), Errno> {
-        write(self.directory.as_fd(), "cgroup.freeze", "1")?;
-        let processes = read(self.directory.as_fd(), "cgroup.procs")?;
-        for pid in processes.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        write(self.directory.as_fd(), "cgroup.freeze", "0")
-    }
+    starved: Arc<Starved>,
 }
 
 impl ProcessGroup for ControlGroup {
@@ -97,25 +110,45 @@ impl ProcessGroup for ControlGroup {
     fn adopt(&self, _leader: Pid) {}
 
     fn kill(&self) -> Result<(), SystemError> {
-        match write(self.directory.as_fd(), "cgroup.kill", "1") {
-            Err(Errno::NOENT) => self.kill_frozen(),
-            result => result,
-        }
-        .doing(|| format!("kill control group {}", self.name))
+        kill(self.directory.as_fd()).doing(|| format!("kill control group {}", self.name))
     }
 
     fn out_of_memory(&self) -> bool {
+        if self.starved.names().contains(&self.name) {
+            return true;
+        }
         let events = read(self.directory.as_fd(), "memory.events").unwrap_or_default();
         events.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
     }
 
     fn remove(&self) -> Result<bool, SystemError> {
         match remove_tree(self.parent.as_fd(), &self.name, MAX_DEPTH) {
-            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Ok(()) | Err(Errno::NOENT) => {
+                self.starved.names().remove(&self.name);
+                Ok(true)
+            }
             Err(Errno::BUSY) => Ok(false),
             Err(errno) => Err(errno).doing(|| format!("remove control group {}", self.name)),
         }
     }
+}
+
+/// Sends SIGKILL to every process of a group.
+pub(super) fn kill(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    match write(directory, "cgroup.kill", "1") {
+        Err(Errno::NOENT) => kill_frozen(directory),
+        result => result,
+    }
+}
+
+/// For kernels before 5.14: nothing forks while frozen, so one pass reaches everything; SIGKILL also ends the frozen.
+fn kill_frozen(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    write(directory, "cgroup.freeze", "1")?;
+    let processes = read(directory, "cgroup.procs")?;
+    for pid in processes.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    write(directory, "cgroup.freeze", "0")
 }
 
 fn memory_for_commands() -> u64 {
@@ -136,7 +169,7 @@ fn remove_tree(parent: BorrowedFd<'_>, name: &str, depth: usize) -> Result<(), E
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
-fn open_directory(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -145,7 +178,7 @@ fn write(directory: BorrowedFd<'_>, name: &str, text: &str) -> Result<(), Errno>
     File::from(file).write_all(text.as_bytes()).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
-fn read(directory: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
+pub(super) fn read(directory: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
     let file = openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = String::new();
     File::from(file)

@@ -1,6 +1,7 @@
 //! All processes of a command, whatever they fork: killed, counted and forgotten together.
 
 mod control_group;
+mod memory_stall;
 mod session;
 
 use std::os::fd::BorrowedFd;
@@ -8,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use rustix::process::Pid;
 
 pub use control_group::{ControlGroup, ControlGroups};
+pub use memory_stall::MemoryStalls;
 pub use session::{Session, Sessions};
 
 use super::id::ExecId;
@@ -36,7 +38,7 @@ pub trait ProcessGroup: Send + Sync + 'static {
     /// What the kernel refused. A group without processes is no error.
     fn kill(&self) -> Result<(), SystemError>;
 
-    /// Whether the kernel's OOM killer ended a process of the group.
+    /// Whether a process of the group was ended for want of memory.
     fn out_of_memory(&self) -> bool;
 
     /// Removes the empty group; false while processes of it are still ending.

@@ -36,7 +36,6 @@ pub(super) struct ChildPlan<'a> {
     pub(super) terminal: bool,
     pub(super) own_cgroup_namespace: bool,
     pub(super) proc: BorrowedFd<'a>,
-    pub(super) root: Option<&'a CStr>,
     pub(super) directory: &'a CStr,
     pub(super) user: Option<(Uid, Gid)>,
     pub(super) groups: &'a [Gid],
@@ -71,9 +70,6 @@ fn prepare(plan: &ChildPlan<'_>) -> Result<(), (Step, Errno)> {
     if plan.own_cgroup_namespace {
         // SAFETY: a cgroup namespace changes what this process sees in /proc, no memory and no descriptor of it.
         unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.map_err(at(Step::CgroupNamespace))?;
-    }
-    if let Some(root) = plan.root {
-        rustix::process::chroot(root).map_err(at(Step::Root))?;
     }
     if let Some((uid, gid)) = plan.user {
         set_thread_groups(plan.groups).map_err(at(Step::User))?;

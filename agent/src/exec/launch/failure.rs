@@ -23,8 +23,6 @@ pub enum Step {
     OomScore,
     /// Sees its control group as the root one.
     CgroupNamespace,
-    /// Makes another directory its root.
-    Root,
     /// Becomes its user.
     User,
     /// Goes to its working directory.
@@ -36,13 +34,12 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 9] = [
         Self::Session,
         Self::Stdio,
         Self::Terminal,
         Self::OomScore,
         Self::CgroupNamespace,
-        Self::Root,
         Self::User,
         Self::Directory,
         Self::Search,
@@ -73,7 +70,6 @@ impl LaunchFailure {
         let step = Step::ALL.get(usize::from(step)).copied().unwrap_or(Step::Execute);
         let (program, directory) = (program.to_string_lossy(), directory.to_string_lossy());
         let what = match step {
-            Step::Root => "chroot".to_owned(),
             Step::Session => "create session".to_owned(),
             Step::Stdio => "standard streams".to_owned(),
             Step::Terminal => "terminal".to_owned(),

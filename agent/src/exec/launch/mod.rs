@@ -5,7 +5,7 @@ mod child;
 mod failure;
 mod search;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -35,8 +35,6 @@ pub struct Surroundings<'a> {
     pub kernel: &'a KernelFiles,
     /// Standard input, output and error of the process.
     pub stdio: [OwnedFd; 3],
-    /// Directory to make the process's root before anything else; none: the agent's own.
-    pub root: Option<&'a CStr>,
 }
 
 /// A process that is becoming its program.
@@ -71,7 +69,6 @@ pub fn launch(request: &ExecRequest, surroundings: &Surroundings<'_>) -> Result<
         terminal: request.terminal.is_some(),
         own_cgroup_namespace: surroundings.group.birthplace().is_some(),
         proc: surroundings.kernel.proc(),
-        root: surroundings.root,
         directory: &request.directory,
         // Only root can become someone else; an agent on a borrowed machine may not be.
         user: rustix::process::geteuid()

@@ -1,0 +1,95 @@
+//! Commands that together stand still for want of memory while the kernel still finds something to take from them.
+//!
+//! Under a limit the OOM killer acts only when nothing can be reclaimed any more. The pages of running programs always
+//! can: they are read again at once, taken again, and so on; each time that is progress (mm/memcontrol.c,
+//! `try_charge_memcg`). The commands then crawl at full load without an end. What tells that from work is the kernel's
+//! pressure stall information (Documentation/accounting/psi.rst).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
+use tokio::io::Interest;
+
+use super::control_group::{Starved, kill, open_directory, read};
+use crate::console;
+use crate::system_error::{Doing, SystemError};
+use crate::watched::{Watched, watch_priority};
+
+/// When the commands stand still: none of them got on for 8 of any 10 s (in µs; 10 s is the longest the kernel looks
+/// back). A build that is short of memory for a moment gets on again within that.
+const TRIGGER: &str = "full 8000000 10000000";
+
+/// Notices that all commands stand still, and ends the one that has most memory.
+pub struct MemoryStalls {
+    commands: OwnedFd,
+    starved: Arc<Starved>,
+    /// None where the kernel keeps no such account.
+    trigger: Option<Watched>,
+}
+
+impl MemoryStalls {
+    /// Sets the trigger on the group above those of all commands.
+    ///
+    /// # Errors
+    /// What the kernel refused, but for not keeping the account.
+    pub(super) fn watch(commands: OwnedFd, starved: Arc<Starved>) -> Result<Self, SystemError> {
+        let trigger = match set_trigger(commands.as_fd()) {
+            Ok(descriptor) => Some(watch_priority(descriptor).doing(|| "watch memory.pressure")?),
+            Err(Errno::NOENT | Errno::OPNOTSUPP) => None,
+            Err(errno) => return Err(errno).doing(|| "set a trigger on memory.pressure"),
+        };
+        Ok(Self { commands, starved, trigger })
+    }
+
+    /// Ends a command each time that all stand still, for as long as it is polled.
+    ///
+    /// # Errors
+    /// The trigger cannot be waited for.
+    pub async fn relieve(&self) -> Result<(), SystemError> {
+        let Some(trigger) = &self.trigger else { return std::future::pending().await };
+        loop {
+            trigger.ready(Interest::PRIORITY).await.doing(|| "wait for memory.pressure")?.clear_ready();
+            if let Err(errno) = self.end_largest() {
+                console::log(format_args!("memory pressure: no command was ended: {errno}"));
+            }
+        }
+    }
+
+    /// Passes over those that were ended for this already and are still going.
+    fn end_largest(&self) -> Result<(), Errno> {
+        let mut largest: Option<(u64, String, OwnedFd)> = None;
+        for entry in Dir::read_from(&self.commands)?.filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_group = entry.file_type() == FileType::Directory && name != "." && name != "..";
+            if !is_group || self.starved.names().contains(&name) {
+                continue;
+            }
+            // One that is being removed has none.
+            let Ok(group) = open_directory(self.commands.as_fd(), &name) else { continue };
+            let bytes = held_bytes(group.as_fd());
+            if largest.as_ref().is_none_or(|(most, ..)| bytes > *most) {
+                largest = Some((bytes, name, group));
+            }
+        }
+        let Some((bytes, name, group)) = largest else { return Ok(()) };
+        console::log(format_args!("memory pressure: command {name}, which holds {bytes} bytes, is ended"));
+        self.starved.names().insert(name);
+        kill(group.as_fd())
+    }
+}
+
+/// Memory that only the end of its processes gives back, in bytes. 0 without the memory controller.
+fn held_bytes(group: BorrowedFd<'_>) -> u64 {
+    let counters = read(group, "memory.stat").unwrap_or_default();
+    let held = counters.lines().filter_map(|line| line.strip_prefix("anon ").or_else(|| line.strip_prefix("shmem ")));
+    held.filter_map(|bytes| bytes.parse::<u64>().ok()).sum()
+}
+
+/// The trigger lasts as long as the descriptor.
+fn set_trigger(commands: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let file = openat(commands, "memory.pressure", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, TRIGGER.as_bytes())?;
+    Ok(file)
+}

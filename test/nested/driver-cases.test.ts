@@ -1,0 +1,11 @@
+/** The table's part below the SDK, on both drivers that need a KVM that works. */
+import { driverCases } from "../support/driver-cases.ts";
+import { testsInside } from "./inside-tests.ts";
+
+for (const driver of ["firecracker", "qemu-kvm"] as const) {
+  testsInside(driver, {
+    program: ".build/test/nested/inside/driver-cases.js",
+    names: driverCases(driver).map(({ name }) => name),
+    timeLimitMs: 420_000,
+  });
+}

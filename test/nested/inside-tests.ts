@@ -1,0 +1,39 @@
+/** Tests of a program that runs inside the nested machine, as tests of the suite. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { suiteMachine } from "./suite-machine.ts";
+import { TestProgram } from "./verdicts.ts";
+
+export interface InsideTests {
+  /** Compiled test file, relative to the checkout. */
+  readonly program: string;
+  /** All tests that it has. */
+  readonly names: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeLimitMs: number;
+}
+
+/** Registers them for one driver, a name of PYRO_MACHINE; the program is started by the first that runs. */
+export function testsInside(driver: string, { program, names, env = {}, timeLimitMs }: InsideTests): void {
+  let running: TestProgram | undefined;
+  let failed = false;
+  const started = async (): Promise<TestProgram> => {
+    const { machine } = await suiteMachine();
+    running ??= new TestProgram(machine, program, { env: { ...env, PYRO_MACHINE: driver }, timeLimitMs });
+    return running;
+  };
+  for (const name of names) {
+    test(`${driver}: ${name}`, async (t) => {
+      const verdict = await (await started()).of(name);
+      failed ||= verdict.kind === "failed";
+      if (verdict.kind === "skipped") return t.skip(verdict.reason);
+      assert.equal(verdict.kind, "passed", verdict.reason);
+    });
+  }
+  test(`${driver}: nothing failed beside the cases`, async () => {
+    const ended = await started();
+    const had = await ended.names();
+    if (failed) process.stdout.write(`[nested] what ${program} on ${driver} said:\n${ended.log()}\n`);
+    assert.deepEqual(had.toSorted(), names.toSorted());
+  });
+}
