@@ -8,8 +8,8 @@ const pyro = client();
 const context = { pyro, memory: {} };
 const MIB = 1024 ** 2;
 /** A reset takes some 400 ms from the start of its machine on. */
-const KILLS = 6;
-const KILL_STEP_MS = 80;
+const KILLS = 4;
+const KILL_STEP_MS = 120;
 
 for (const each of WORKSPACE_CASES) {
   test(`workspace: ${each.name}`, async () => await inWorkspace(context, each));
