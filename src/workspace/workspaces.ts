@@ -81,7 +81,11 @@ export class Workspaces {
       this.#known.get(reference) ?? [...this.#known.values()].find(({ record }) => record.name === reference);
     if (found !== undefined) return found;
     const why = this.#unreadable.get(reference);
-    if (why !== undefined) throw new PyroError("artifact_corrupt", `the workspace ${reference} cannot be read: ${why}`);
+    if (why !== undefined) {
+      throw new PyroError("artifact_corrupt", `the workspace ${reference} cannot be read: ${why}`, {
+        remedy: `its volume is still there: mend the record in ${join(this.#directory, reference)}, or remove that directory`,
+      });
+    }
     throw new PyroError("not_found", `there is no workspace ${reference}`, { remedy: "pyro workspace list" });
   }
 

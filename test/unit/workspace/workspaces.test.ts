@@ -140,7 +140,10 @@ test("workspaces: a deleted one can be restored for a while, or is purged", asyn
   await later.start(restored, call);
   assert.equal(await run(restored, "true"), 0);
   await later.delete(id, { force: true, purge: false });
+  await later.delete(other.record.id, { force: true, purge: true });
+  assert.deepEqual([...(await later.environmentsInUse())], ["/environments/fake"], "the trash needs it too");
   await later.delete(id, { force: false, purge: true });
+  assert.equal((await later.environmentsInUse()).size, 0);
   assert.deepEqual(await readdir(join(host.paths.state, "trash")), []);
   await refused(later.restore(id), "not_found");
   await later.close();
