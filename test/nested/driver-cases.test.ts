@@ -1,5 +1,5 @@
 /** The table's part below the SDK, on both drivers that need a KVM that works. */
-import { driverCases } from "../support/driver-cases.ts";
+import { driverCases, PLAIN_USER_TEST } from "../support/driver-cases.ts";
 import { testsInside } from "./inside-tests.ts";
 
 for (const driver of ["firecracker", "qemu-kvm"] as const) {
@@ -7,5 +7,10 @@ for (const driver of ["firecracker", "qemu-kvm"] as const) {
     program: ".build/test/nested/inside/driver-cases.js",
     names: driverCases(driver).map(({ name }) => name),
     timeLimitMs: 420_000,
+  });
+  testsInside(driver, {
+    program: ".build/test/nested/inside/plain-user.js",
+    names: [PLAIN_USER_TEST],
+    timeLimitMs: 180_000,
   });
 }

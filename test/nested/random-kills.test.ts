@@ -8,6 +8,6 @@ for (const driver of NESTED_DRIVERS) {
     program: ".build/test/nested/inside/random-kills.js",
     names: [KILLS_TEST],
     env: killSettings(),
-    timeLimitMs: 3_000_000,
+    timeLimitMs: 14_400_000,
   });
 }

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type MachineName } from "../../src/contract/run.ts";
+import { MACHINE_NAMES, type MachineName } from "../../src/contract/run.ts";
 import { PyroError } from "../../src/contract/error.ts";
 import { openGuestLink } from "../../src/guest/link.ts";
 import { packageFile } from "../../src/host/package-files.ts";
@@ -168,6 +168,12 @@ export class DriverHost {
   close(): void {
     for (const path of [this.paths.cache, this.paths.runtime]) rmSync(path, { recursive: true, force: true });
   }
+}
+
+/** The machine that PYRO_MACHINE names. */
+export function driverOfEnvironment(): MachineName {
+  const name = process.env["PYRO_MACHINE"];
+  return MACHINE_NAMES.find((each) => each === name) ?? assert.fail(`PYRO_MACHINE is ${name}`);
 }
 
 /** What a program, or a shell's script, said in the guest as root; it must succeed. */
