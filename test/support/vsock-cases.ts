@@ -56,9 +56,10 @@ export const VSOCK_CASES: readonly DriverCase[] = [
         const before = readdirSync(directory);
         const used = vmmUse(machine);
         const ranges = [
-          [0, 63],
-          [1000, 1063],
-          [65_500, 65_535],
+          [0, 31],
+          // The agent's own are among them.
+          [1016, 1031],
+          [65_520, 65_535],
         ] as const;
         const said = await Promise.all(
           ranges.map(async ([from, to]) => await run(machine, ["perl", "-e", DIAL_OUT, String(from), String(to)])),

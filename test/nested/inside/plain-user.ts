@@ -1,13 +1,14 @@
 /** The jail of a plain user's VMM in the nested machine, on the driver that PYRO_MACHINE names; looked at by root. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { PLAIN_USER_TEST } from "../../support/driver-cases.ts";
 import { driverOfEnvironment } from "../../support/driver-host.ts";
+import { paths } from "../../support/guest-host.ts";
 import { alterable, inspect, onlyVolume } from "../../support/vmm-inspection.ts";
 import { violations } from "../../support/vmm-properties.ts";
 import { INSIDE } from "../places.ts";
@@ -18,19 +19,22 @@ const KVM_GROUP = 104;
 
 test(PLAIN_USER_TEST, async () => {
   const machine = driverOfEnvironment();
-  const [state, runtime] = [join(INSIDE.disk, `plain-${machine}`), join("/run", `plain-${machine}`)];
-  for (const directory of [state, runtime]) {
-    mkdirSync(directory, { mode: 0o700 });
-    chownSync(directory, PLAIN_USER, PLAIN_USER);
-  }
+  const [home, runtime] = [join(INSIDE.disk, `plain-${machine}`), join("/run", `plain-${machine}`)];
+  for (const directory of [home, runtime]) mkdirSync(directory, { mode: 0o700 });
+  // Most of a cache takes the emulated machine long to make, and is the same for every user.
+  const cache = join(home, "cache");
+  mkdirSync(cache, { mode: 0o700 });
+  for (const name of ["environments", "kernels", "initramfs", "vmlinux"])
+    execFileSync("cp", ["-a", join(paths.cache, name), cache]);
+  execFileSync("chown", ["-R", "-h", `${PLAIN_USER}:${PLAIN_USER}`, home, runtime]);
   const become = ["--reuid", String(PLAIN_USER), "--regid", String(PLAIN_USER), "--groups", String(KVM_GROUP)];
   const program = join(import.meta.dirname, "held-machine.js");
   const child = spawn("setpriv", [...become, process.execPath, "--enable-source-maps", program], {
     env: {
       ...process.env,
-      HOME: state,
-      PYRO_CACHE_DIR: join(INSIDE.payload, "cache"),
-      PYRO_STATE_DIR: state,
+      HOME: home,
+      PYRO_CACHE_DIR: cache,
+      PYRO_STATE_DIR: home,
       PYRO_RUNTIME_DIR: runtime,
     },
     stdio: ["pipe", "pipe", "inherit"],
