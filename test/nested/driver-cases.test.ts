@@ -1,8 +1,9 @@
 /** The table's part below the SDK, on both drivers that need a KVM that works. */
 import { driverCases, PLAIN_USER_TEST } from "../support/driver-cases.ts";
+import { NESTED_DRIVERS } from "./drivers.ts";
 import { testsInside } from "./inside-tests.ts";
 
-for (const driver of ["firecracker", "qemu-kvm"] as const) {
+for (const driver of NESTED_DRIVERS) {
   testsInside(driver, {
     program: ".build/test/nested/inside/driver-cases.js",
     names: driverCases(driver).map(({ name }) => name),

@@ -24,6 +24,7 @@ import { runProgram } from "../../src/host/process.ts";
 import { emptySeedPath } from "../../src/machine/bootable.ts";
 import type { StartedMachine } from "../../src/machine/start.ts";
 import type { Template } from "../../src/machine/template.ts";
+import { logOf } from "../../src/vmm/vmm-process.ts";
 import { type DriverHost, monitors, run } from "./driver-host.ts";
 import { until } from "./guest-host.ts";
 import { alterable, inspect, onlyVolume } from "./vmm-inspection.ts";
@@ -136,6 +137,23 @@ const DRIVER_CASES: readonly DriverCase[] = [
         assert.equal(await run(machine, seen), "seen\n");
         await assert.rejects(machine.vmm.growVolume(sizeBytes - 1), { code: "invalid_argument" });
         await assert.rejects(machine.vmm.growVolume(2 * 1024 ** 4), { code: "invalid_argument" });
+      } finally {
+        await machine.scope.close();
+      }
+    },
+  },
+  {
+    name: "a guest that floods its console fills neither the host's memory nor its disk",
+    run: async (host) => {
+      const machine = await host.start();
+      try {
+        const rssBytes = process.memoryUsage().rss;
+        await run(machine, "timeout 3 cat /dev/zero > /dev/ttyS0; true");
+        assert.ok(process.memoryUsage().rss - rssBytes < 64 * MIB);
+        assert.ok(Buffer.byteLength(machine.vmm.consoleTail()) <= 64 * 1024);
+        const log = logOf(join(host.directoryOf(machine.id), "vmm"));
+        assert.ok(statSync(log).size <= 256 * 1024, `${statSync(log).size} bytes`);
+        assert.equal(await run(machine, "echo lives"), "lives\n");
       } finally {
         await machine.scope.close();
       }
