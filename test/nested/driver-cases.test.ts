@@ -7,11 +7,11 @@ for (const driver of NESTED_DRIVERS) {
   testsInside(driver, {
     program: ".build/test/nested/inside/driver-cases.js",
     names: driverCases(driver).map(({ name }) => name),
-    timeLimitMs: 420_000,
+    timeLimitMs: 600_000,
   });
   testsInside(driver, {
     program: ".build/test/nested/inside/plain-user.js",
     names: [PLAIN_USER_TEST],
-    timeLimitMs: 180_000,
+    timeLimitMs: 300_000,
   });
 }
