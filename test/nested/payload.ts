@@ -37,7 +37,7 @@ const C_LIBRARY = /^(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread|util|resolv))\.
 const PROGRAM_DEADLINE_MS = 60_000;
 
 /** Packs the payload and gives its path. A machine that runs keeps the one it has. */
-export async function buildPayload(vmmBinaries: readonly string[]): Promise<string> {
+export async function buildPayload(firecracker: string): Promise<string> {
   const staging = join(NESTED_CACHE, `.payload-${process.pid}`);
   const image = join(NESTED_CACHE, "payload.squashfs");
   rmSync(staging, { recursive: true, force: true });
@@ -45,7 +45,7 @@ export async function buildPayload(vmmBinaries: readonly string[]): Promise<stri
     for (const part of CHECKOUT) linkTree(part, join(staging, part));
     for (const name of withDependencies(PACKAGES))
       linkTree(`node_modules/${name}`, join(staging, "node_modules", name));
-    for (const path of [process.execPath, ...vmmBinaries]) linkTree(path, join(staging, "bin", basename(path)));
+    for (const path of [process.execPath, firecracker]) linkTree(path, join(staging, "bin", basename(path)));
     for (const path of await librariesOfNode()) linkTree(path, join(staging, "lib", basename(path)));
     const manifests = [];
     for (const name of ENVIRONMENTS) manifests.push(await stageEnvironment(name, staging));
