@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -21,11 +21,13 @@ test(PLAIN_USER_TEST, async () => {
   const machine = driverOfEnvironment();
   const [home, runtime] = [join(INSIDE.disk, `plain-${machine}`), join("/run", `plain-${machine}`)];
   for (const directory of [home, runtime]) mkdirSync(directory, { mode: 0o700 });
-  // Most of a cache takes the emulated machine long to make, and is the same for every user.
+  // Most of a cache takes the emulated machine long to make, and is the same for every user; so is what KVM answered.
   const cache = join(home, "cache");
   mkdirSync(cache, { mode: 0o700 });
-  for (const name of ["environments", "kernels", "initramfs", "vmlinux"])
-    execFileSync("cp", ["-a", join(paths.cache, name), cache]);
+  for (const name of ["environments", "kernels", "initramfs", "vmlinux", "vcpu-probes.json"]) {
+    const source = join(paths.cache, name);
+    if (existsSync(source)) execFileSync("cp", ["-a", source, cache]);
+  }
   execFileSync("chown", ["-R", "-h", `${PLAIN_USER}:${PLAIN_USER}`, home, runtime]);
   const become = ["--reuid", String(PLAIN_USER), "--regid", String(PLAIN_USER), "--groups", String(KVM_GROUP)];
   const program = join(import.meta.dirname, "held-machine.js");
