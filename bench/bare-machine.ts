@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import type { MachineName } from "../src/contract/run.ts";
 import { openGuestLink } from "../src/guest/link.ts";
 import type { HostPaths } from "../src/host/paths.ts";
 import { emptySeedPath, type MachineKind, machinePlan } from "../src/machine/bootable.ts";
@@ -27,14 +28,15 @@ const ENV: NodeJS.ProcessEnv = {
   PYRO_LAUNCHER_PATH: join(process.cwd(), "dist", "host", "pyro-launch"),
 };
 
-export async function machineKind(paths: HostPaths, environment: string): Promise<MachineKind> {
+/** The machine that is asked for, or the best that works. */
+export async function machineKind(paths: HostPaths, environment: string, machine?: MachineName): Promise<MachineKind> {
   const sources = hostMachineSources({ paths, env: ENV, onNotice: () => undefined });
   const bootable = await sources.environment(environment, {
     force: false,
     signal: new AbortController().signal,
     onProgress: () => undefined,
   });
-  return { environment: bootable, shape: bootable.defaults, ...(await sources.vmm("any")) };
+  return { environment: bootable, shape: bootable.defaults, ...(await sources.vmm("any", machine)) };
 }
 
 export interface BareMachine {

@@ -2,7 +2,10 @@
 
 export interface Figure {
   readonly name: string;
-  readonly baseline: string;
+  /** What it is a ratio to; null for a figure that stands for itself, in its unit. */
+  readonly baseline: string | null;
+  /** Of the samples. */
+  readonly unit: "ms" | "MB";
   /** Largest ratio that keeps the promise; for throughput the smallest. */
   readonly mustReach: number;
   readonly aim: number;
@@ -11,10 +14,10 @@ export interface Figure {
 }
 
 export interface Measurement extends Figure {
-  /** Median of the samples over the median of the baseline's. */
+  /** Median of the samples over the median of the baseline's; without a baseline the median itself. */
   readonly ratio: number;
-  readonly samplesMs: readonly number[];
-  readonly baselineSamplesMs: readonly number[];
+  readonly samples: readonly number[];
+  readonly baselineSamples: readonly number[];
 }
 
 export function median(values: readonly number[]): number {
@@ -25,14 +28,10 @@ export function median(values: readonly number[]): number {
 }
 
 /** The figure's ratio; for throughput the baseline's time over ours, since the same bytes are moved. */
-export function measured(
-  figure: Figure,
-  samplesMs: readonly number[],
-  baselineSamplesMs: readonly number[],
-): Measurement {
-  const ours = median(samplesMs);
-  const theirs = median(baselineSamplesMs);
-  return { ...figure, ratio: figure.largerIsBetter ? theirs / ours : ours / theirs, samplesMs, baselineSamplesMs };
+export function measured(figure: Figure, samples: readonly number[], baselineSamples: readonly number[]): Measurement {
+  const ours = median(samples);
+  const theirs = figure.baseline === null ? 1 : median(baselineSamples);
+  return { ...figure, ratio: figure.largerIsBetter ? theirs / ours : ours / theirs, samples, baselineSamples };
 }
 
 export function verdict({ ratio, mustReach, aim, largerIsBetter }: Measurement): "aim" | "reached" | "missed" {
@@ -42,18 +41,27 @@ export function verdict({ ratio, mustReach, aim, largerIsBetter }: Measurement):
 }
 
 export function printTable(measurements: readonly Measurement[]): string {
-  const rows = measurements.map((each) => [
-    each.name,
-    each.ratio.toFixed(3),
-    `${each.largerIsBetter ? "≥" : "≤"} ${each.mustReach}`,
-    `${each.largerIsBetter ? "≥" : "≤"} ${each.aim}`,
-    verdict(each),
-    `${Math.round(median(each.samplesMs))} / ${Math.round(median(each.baselineSamplesMs))} ms`,
-    each.baseline,
-  ]);
+  const rows = measurements.map((each) => {
+    const sign = each.largerIsBetter ? "≥" : "≤";
+    const unit = each.baseline === null ? ` ${each.unit}` : "";
+    return [
+      each.name,
+      each.baseline === null ? rounded(each.ratio) + unit : each.ratio.toFixed(3),
+      `${sign} ${each.mustReach}${unit}`,
+      `${sign} ${each.aim}${unit}`,
+      verdict(each),
+      each.baseline === null
+        ? "–"
+        : `${rounded(median(each.samples))} / ${rounded(median(each.baselineSamples))} ${each.unit}`,
+      each.baseline ?? "–",
+    ];
+  });
   const header = ["figure", "ratio", "must reach", "aim", "verdict", "medians", "baseline"];
   return [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
+
+/** Whole numbers where they say enough. */
+const rounded = (value: number): string => value.toFixed(value < 20 ? 1 : 0);
 
 /** Milliseconds that `work` takes. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {

@@ -2,18 +2,14 @@
  * `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON.
  * `npm run bench -- workspaces`: only those of workspaces.
  */
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { hostPaths } from "../src/host/paths.ts";
-import type * as Sdk from "../src/index.ts";
 import type { Machine } from "../src/sdk/machine.ts";
 import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
-import { type Figure, measured, type Measurement, paired, printTable, timed } from "./figures.ts";
+import { CLI, machineIsReady, programMs, shippedClient } from "./shipped.ts";
+import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
 import { measureWorkspaces } from "./workspaces.ts";
+import { report } from "./report.ts";
 import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts";
 
 const SHORT_SAMPLES = 12;
@@ -21,12 +17,11 @@ const LONG_SAMPLES = 3;
 /** Pairs; a second or two each, and the bare port's time alone varies by half from one to the next. */
 const THROUGHPUT_SAMPLES = 7;
 const ENVIRONMENT = "debian:12";
-const CLI = join(process.cwd(), "dist", "bin.js");
-const READY_DEADLINE_MS = 30_000;
 
 const RUN: Figure = {
   name: "`pyro run debian:12 -- true`, whole process, server up",
   baseline: "bare cold boot to the first exec answered",
+  unit: "ms",
   mustReach: 0.14,
   aim: 0.06,
   largerIsBetter: false,
@@ -35,6 +30,7 @@ const RUN_COLD: Figure = { ...RUN, name: "the same with the server not running",
 const EXEC: Figure = {
   name: "trivial exec through the SDK on a running machine",
   baseline: "the same fork and exec timed inside the guest",
+  unit: "ms",
   mustReach: 2,
   aim: 1.3,
   largerIsBetter: false,
@@ -42,6 +38,7 @@ const EXEC: Figure = {
 const VERSION: Figure = {
   name: "`pyro --version`",
   baseline: "`node -e 0`",
+  unit: "ms",
   mustReach: 2,
   aim: 1.3,
   largerIsBetter: false,
@@ -49,6 +46,7 @@ const VERSION: Figure = {
 const STDOUT: Figure = {
   name: "256 MiB from a guest command's stdout to the host",
   baseline: "the same command writing to the bare port",
+  unit: "ms",
   mustReach: 0.5,
   aim: 0.8,
   largerIsBetter: true,
@@ -61,21 +59,7 @@ const STDOUT_LARGE: Figure = {
 };
 
 const paths = hostPaths();
-/** As users get it, of the same version as the built server. */
-const { Pyro } = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;
-const pyro = new Pyro();
-
-/** Milliseconds of a whole program, which must succeed. */
-function programMs(args: readonly string[]): number {
-  const start = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, [...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-    encoding: "utf8",
-  });
-  const elapsed = performance.now() - start;
-  if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${stderr}`);
-  return elapsed;
-}
+const pyro = await shippedClient();
 
 /** Bare cold boots to the first exec answered. */
 async function bareBoots(kind: MachineKind): Promise<number[]> {
@@ -97,7 +81,7 @@ async function measureRuns(bootMs: readonly number[]): Promise<Measurement[]> {
   programMs(run);
   const warm: number[] = [];
   for (let index = 0; index < SHORT_SAMPLES; index += 1) {
-    await machineIsReady();
+    await machineIsReady(pyro);
     warm.push(programMs(run));
   }
   const cold: number[] = [];
@@ -106,16 +90,6 @@ async function measureRuns(bootMs: readonly number[]): Promise<Measurement[]> {
     cold.push(programMs(run));
   }
   return [measured(RUN, warm, bootMs), measured(RUN_COLD, cold, bootMs)];
-}
-
-/** A person or an agent leaves a moment between two runs; the machine kept ready is made in it. */
-async function machineIsReady(): Promise<void> {
-  const end = performance.now() + READY_DEADLINE_MS;
-  while (performance.now() < end) {
-    if ((await pyro.server.status()).ready_machines > 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error("no machine was made ready");
 }
 
 async function measureExec(machine: Machine): Promise<Measurement> {
@@ -179,19 +153,7 @@ async function main(): Promise<void> {
     })),
   );
   await pyro.server.stop({ force: true });
-  const host = {
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: cpus().length,
-    memory_mib: Math.round(totalmem() / 1024 ** 2),
-    kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
-    node: process.version,
-    vmm: kind.driver.templateIdentity,
-  };
-  process.stdout.write(`${printTable(measurements)}\n`);
-  mkdirSync("bench-results", { recursive: true });
-  const file = join("bench-results", `${new Date().toISOString().replaceAll(":", "-")}.json`);
-  writeFileSync(file, JSON.stringify({ host, measurements }, null, 2));
-  process.stdout.write(`saved: ${file}\n`);
+  report(measurements, kind.driver.templateIdentity);
 }
 
 await main();

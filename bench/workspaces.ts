@@ -12,6 +12,7 @@ const CREATE: Figure = {
   mustReach: 0.25,
   aim: 0.1,
   largerIsBetter: false,
+  unit: "ms",
 };
 const EXEC: Figure = {
   name: "`pyro workspace exec -- true`, whole process",
@@ -19,6 +20,7 @@ const EXEC: Figure = {
   mustReach: 2,
   aim: 1.3,
   largerIsBetter: false,
+  unit: "ms",
 };
 const SNAPSHOT: Figure = {
   name: "snapshot create, tree of 1 GB in 1,000 files",
@@ -26,6 +28,7 @@ const SNAPSHOT: Figure = {
   mustReach: 1.3,
   aim: 1.1,
   largerIsBetter: false,
+  unit: "ms",
 };
 const RESET: Figure = {
   name: "reset to a snapshot of 1 GB, through the SDK",
@@ -33,6 +36,7 @@ const RESET: Figure = {
   mustReach: 1.5,
   aim: 1.1,
   largerIsBetter: false,
+  unit: "ms",
 };
 
 /** What is done on the volume and on ext4, each in a directory of its own. */
@@ -141,7 +145,14 @@ async function measureVolume(pyro: Pyro): Promise<Measurement[]> {
     await remove(pyro, "bench");
   }
   return WORKLOADS.map(({ name }, index) => {
-    const figure = { name, baseline: "the same on ext4", mustReach: 2, aim: 1.2, largerIsBetter: false };
+    const figure = {
+      name,
+      baseline: "the same on ext4",
+      mustReach: 2,
+      aim: 1.2,
+      largerIsBetter: false,
+      unit: "ms" as const,
+    };
     return measured(figure, ours[index] ?? [], theirs[index] ?? []);
   });
 }

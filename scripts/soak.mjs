@@ -1,19 +1,37 @@
 /**
  * `npm run soak`: the tests whose number decides what they find, with more of it than the suite takes time for.
- * `npm run soak -- 500` for another number.
+ * `npm run soak -- 500` for another number; `PYRO_SOAK_SEED` for the moments of an earlier run.
  */
-import { run } from "./command.mjs";
-import { inProject } from "./project.mjs";
-import { Refusal, runEntry } from "./terminal.mjs";
+import { build } from "./build.mjs";
+import { setUp } from "./setup/setup.mjs";
+import { runStages } from "./suite/run-stages.mjs";
+import { makeSandbox } from "./suite/sandbox.mjs";
+import { select } from "./suite/stages.mjs";
+import { Tally } from "./suite/tally.mjs";
+import { allTestFiles } from "./suite/test-files.mjs";
+import { Refusal, runEntry, say } from "./terminal.mjs";
 
-const KILLS = 100;
+const KILLS = "100";
+/** For each stage. A kill takes about two seconds here, and ten in the nested machine. */
+const TIMEOUT_SECONDS = 4 * 3600;
 
 await runEntry(async (words) => {
-  const [count = String(KILLS)] = words;
+  const [count = KILLS] = words;
   if (words.length > 1 || !/^[1-9]\d{0,5}$/.test(count))
     throw new Refusal(`not understood: ${words.join(" ")}`, "npm run soak -- 500");
-  const seed = process.env.PYRO_SOAK_SEED ?? String(Date.now() % 2 ** 31);
-  process.stdout.write(`[soak] PYRO_SOAK_KILLS=${count} PYRO_SOAK_SEED=${seed}\n`);
-  const env = { PYRO_SOAK_KILLS: count, PYRO_SOAK_SEED: seed };
-  return await run(process.execPath, [inProject("scripts", "test.mjs"), "random-kills"], { env });
+  process.env.PYRO_SOAK_KILLS = count;
+  process.env.PYRO_SOAK_SEED ??= String(Date.now() % 2 ** 31);
+  say("soak", `PYRO_SOAK_KILLS=${count} PYRO_SOAK_SEED=${process.env.PYRO_SOAK_SEED}`);
+  await setUp(["build", "lint", "run", "pull", "test"]);
+  await build();
+  const { stages, only } = select(["random-kills"], allTestFiles());
+  const patient = stages.map((stage) =>
+    stage.timeoutSeconds === undefined ? stage : { ...stage, timeoutSeconds: TIMEOUT_SECONDS },
+  );
+  const tally = new Tally();
+  const sandbox = makeSandbox();
+  await runStages(patient, { only, sandbox, tally });
+  sandbox.remove();
+  process.stdout.write(`${tally.summary()}\n`);
+  return tally.failures.length === 0 ? 0 : 1;
 });

@@ -32,7 +32,6 @@ For a VMM, which is then a child of this process:
   --log-bytes N          most bytes of that file, of which the last half is always there (default 262144)
   --namespaces           mount, pid, network, ipc and uts namespaces of its own; for a plain user also a user namespace
   --root                 a root of its own, with only what the following name, at the same paths
-  --below DIR            build that root on DIR instead, for a program that enters it by itself
   --read-only PATH       a file or directory in the root (repeatable)
   --writable PATH        the same, for writing (repeatable)
   --device PATH          a device node in the root; its group is given to the program (repeatable)
@@ -73,7 +72,7 @@ pub(crate) struct Options {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) monitor: Option<Monitor>,
     pub(crate) namespaces: bool,
-    pub(crate) root: Option<Root>,
+    pub(crate) root: bool,
     pub(crate) contents: Vec<Content>,
     pub(crate) own_descriptors: bool,
     pub(crate) user: Option<u32>,
@@ -87,15 +86,6 @@ pub(crate) struct Options {
 pub(crate) struct Monitor {
     pub(crate) log: PathBuf,
     pub(crate) log_bytes: u64,
-}
-
-/// Where the program's root is built.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Root {
-    /// It is entered before the program starts.
-    Entered,
-    /// On this directory, for the program to enter.
-    Below(PathBuf),
 }
 
 /// What may be done with something in the program's root.
@@ -162,8 +152,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Inv
             "--log" => log = Some(value()?.into()),
             "--log-bytes" => log_bytes = number(&name, &value()?)?,
             "--namespaces" => options.namespaces = true,
-            "--root" => options.root = Some(Root::Entered),
-            "--below" => options.root = Some(Root::Below(absolute(&name, value()?)?)),
+            "--root" => options.root = true,
             "--read-only" => options.contents.push(content(&name, value()?, Access::ReadOnly)?),
             "--writable" => options.contents.push(content(&name, value()?, Access::Writable)?),
             "--device" => options.contents.push(content(&name, value()?, Access::Device)?),
@@ -189,28 +178,24 @@ fn check_together(options: &Options, sealed: &[PathBuf]) -> Result<(), Failure> 
     if options.namespaces && options.monitor.is_none() {
         return Err(Failure::usage("--namespaces", "needs --log"));
     }
-    if options.root.is_some() && !options.namespaces {
+    if options.root && !options.namespaces {
         return Err(Failure::usage("--root", "needs --namespaces"));
     }
-    if options.root == Some(Root::Entered) && options.directory.is_none() {
+    if options.root && options.directory.is_none() {
         return Err(Failure::usage("--root", "needs --chdir"));
     }
     Ok(())
 }
 
 /// A root is put together of paths that mean the same inside and outside.
-fn absolute(name: &str, value: OsString) -> Result<PathBuf, Failure> {
+fn content(name: &str, value: OsString, access: Access) -> Result<Content, Failure> {
     let path = PathBuf::from(value);
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if path.is_absolute() && plain {
-        Ok(path)
+        Ok(Content { path, access })
     } else {
         Err(Failure::usage(name, "expected an absolute path without .."))
     }
-}
-
-fn content(name: &str, value: OsString, access: Access) -> Result<Content, Failure> {
-    Ok(Content { path: absolute(name, value)?, access })
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &OsStr) -> Result<T, Failure> {

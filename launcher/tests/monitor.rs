@@ -160,31 +160,32 @@ fn what_is_to_be_in_the_root_and_is_not_there_is_named() {
     assert_eq!(fs::read_to_string(&log).unwrap(), "pyro-launch: root: /nowhere/file: No such file or directory\n");
 }
 
-/// A stand-in for Firecracker's jailer: enters the root by itself, as another user, and becomes the program.
+/// A change of user takes back the wish to end with the parent; it must hold nevertheless.
 #[test]
-fn a_root_for_a_jailer_is_built_below_a_directory_and_all_in_it_ends_with_the_monitor() {
+fn as_another_user_it_has_its_root_and_devices_and_ends_with_the_monitor() {
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } != 0 {
         return;
     }
-    let scratch = Scratch::new("below");
-    let (log, below, file) = (scratch.join("log"), scratch.join("root"), scratch.join("file"));
-    fs::create_dir(&below).unwrap();
+    let scratch = Scratch::new("user");
+    let (log, directory, file) = (scratch.join("log"), scratch.join("vmm"), scratch.join("file"));
+    fs::create_dir(&directory).unwrap();
     fs::write(&file, "read me\n").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let inside = format!("id -u; cat {file}; cat </dev/zero | head -c 3 | wc -c; test $$ = 2 && exit 9");
-    let jailer = format!(
-        "set -e; test -d {below}/usr; mknod {below}/dev/zero c 1 5; chmod 666 {below}/dev/zero; \
-         exec chroot --userspec 1987654321:1987654321 {below} /bin/sh -c '{inside}'"
-    );
-    let mut command = launcher(&["--log", &log, "--namespaces", "--below", &below, "--read-only", &file]);
-    command.args(with_software()).args(["--own-descriptors", "--no-new-privileges", "--", "sh", "-c", &jailer]);
-    let status = command.status().unwrap();
+    let inside = format!("id -u; id -g; cat {file}; head -c 3 /dev/zero | wc -c; test $$ = 1 && exit 9");
+    let options = ["--namespaces", "--root", "--chdir", &directory, "--user", "1987654321", "--drop-capabilities"];
+    let contents = ["--read-only", &file, "--device", "/dev/zero", "--device", "/dev/null"];
+    let mut command = launcher(&["--log", &log]);
+    command.args(options).args(contents).args(with_software()).args(["--writable", &directory]);
+    let status = command.args(["--", "/bin/sh", "-c", &inside]).status().unwrap();
     let said = fs::read_to_string(&log).unwrap();
-    assert_eq!((status.code(), said.as_str()), (Some(9), "1987654321\nread me\n3\n"));
-    assert_eq!(fs::read_dir(&below).unwrap().count(), 0, "nothing of it is seen outside");
+    assert_eq!((status.code(), said.as_str()), (Some(9), "1987654321\n1987654321\nread me\n3\n"));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing of its root is seen outside");
+    let software = with_software();
+    let mut options = [&options[..], &contents[..], &["--writable", &directory]].concat();
+    options.extend(software.iter().map(String::as_str));
     for signal in [libc::SIGTERM, libc::SIGKILL] {
-        let (mut child, pipe) = start(&scratch.join("log"), &["--namespaces", "--below", &below]);
+        let (mut child, pipe) = start(&log, &options);
         // SAFETY: a process that this test started and has not waited for.
         unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));

@@ -57,7 +57,6 @@ export const doctor = operation({
         source: z
           .enum(["PYRO_FIRECRACKER", "installed", "PATH"])
           .describe("what names it; installed: pyro doctor --fix did"),
-        jailer: z.string().nullable().describe("path of the jailer of the same version, or null"),
       })
       .nullable()
       .describe("null: there is none that pyro would use; its check says why"),

@@ -30,13 +30,9 @@ export function checkFirecracker(facts: HostFacts, paths: HostPaths, options: Fi
   const id = "firecracker";
   const required = facts.env["PYRO_MACHINE"] === id;
   if (!PyroError.is(found)) {
-    const { path, version, source, jailerPath = null } = found;
-    const detail = `${path} ${version}, ${sourceWords(source)}${jailerPath === null ? "; no jailer of this version beside it" : ""}`;
-    return {
-      finding: good(id, detail, { required }),
-      firecracker: { path, version, source, jailer: jailerPath },
-      fixDownload: null,
-    };
+    const { path, version, source } = found;
+    const finding = good(id, `${path} ${version}, ${sourceWords(source)}`, { required });
+    return { finding, firecracker: { path, version, source }, fixDownload: null };
   }
   const named = (facts.env["PYRO_FIRECRACKER"] ?? "") !== "";
   const altered = found.code === "artifact_corrupt";

@@ -35,8 +35,12 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
   }
 }
 
+let bootId: string | undefined;
+
+/** Names the host's boot: read once, for no process lives through another one. */
 export function hostBootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return bootId;
 }
 
 function readStartTicks(pid: number): number | undefined {

@@ -88,8 +88,6 @@ export interface Jail {
   readonly readOnlyPaths: readonly string[];
   readonly writablePaths: readonly string[];
   readonly devices: readonly string[];
-  /** Where the root is built for a program that enters it, and becomes the machine's user, by itself. */
-  readonly below?: string | undefined;
 }
 
 /** The launcher's options for namespaces, a root and a user of its own. */
@@ -97,12 +95,11 @@ export function jailArguments(jail: Jail): string[] {
   const user = machineUser(jail.directory);
   const each = (option: string, paths: readonly string[]): string[] => paths.flatMap((path) => [option, path]);
   return [
-    "--namespaces",
-    ...(jail.below === undefined ? ["--root"] : ["--below", jail.below]),
+    ...["--namespaces", "--root"],
     ...each("--read-only", jail.readOnlyPaths),
     ...each("--writable", [jail.directory, ...jail.writablePaths]),
     ...each("--device", jail.devices),
     "--own-descriptors",
-    ...(user === undefined || jail.below !== undefined ? [] : ["--user", String(user)]),
+    ...(user === undefined ? [] : ["--user", String(user)]),
   ];
 }

@@ -65,11 +65,6 @@ export interface VmmCommand {
   readonly limits: VmmLimits;
   /** Open descriptors that the VMM inherits as FIRST_DESCRIPTOR and the following. */
   readonly descriptors: readonly number[];
-  /**
-   * For a program that enters its root by itself and then becomes `machineUser(directory)`, as Firecracker's jailer does:
-   * the directory that the root is built on. It keeps root's rights until then. Only for root where confinement is full.
-   */
-  readonly rootBelow?: string;
 }
 
 /**
@@ -113,12 +108,9 @@ async function end(identity: ProcessIdentity, ended: Promise<unknown>): Promise<
 }
 
 async function launcherArguments(command: VmmCommand): Promise<string[]> {
-  const { launcher, directory, program, args, limits, rootBelow, readOnlyPaths, writablePaths, descriptors } = command;
-  const { level, reason } = await confinementHere(launcher);
+  const { launcher, directory, program, args, limits, readOnlyPaths, writablePaths, descriptors } = command;
+  const { level } = await confinementHere(launcher);
   const isFull = level === "full";
-  if (rootBelow !== undefined && (!isFull || process.getuid?.() !== 0)) {
-    throw new PyroError("host_unsupported", `a root for another program cannot be built here: ${reason ?? "not root"}`);
-  }
   const user = isFull ? machineUser(directory) : undefined;
   if (user !== undefined) {
     await letMachinesRead(readOnlyPaths);
@@ -127,10 +119,9 @@ async function launcherArguments(command: VmmCommand): Promise<string[]> {
   return [
     ...["--umask", "077", "--new-session", "--log", logOf(directory), "--log-bytes", String(LOG_BYTES)],
     ...descriptors.flatMap((_, index) => ["--keep-fd", String(FIRST_DESCRIPTOR + index)]),
-    ...(isFull ? jailArguments({ ...command, below: rootBelow }) : []),
-    ...(rootBelow === undefined ? ["--chdir", directory, "--drop-capabilities"] : []),
+    ...(isFull ? jailArguments(command) : []),
     ...limitArguments(limits, isFull),
-    ...["--no-new-privileges", "--", program, ...args],
+    ...["--chdir", directory, "--drop-capabilities", "--no-new-privileges", "--", program, ...args],
   ];
 }
 

@@ -96,11 +96,3 @@ test("confinement: a command goes on when its link is lost, and the next link on
   assert.equal(hash.digest("hex"), createHash("sha256").update(expected).digest("hex"));
   assert.ok((await machine.link.agent.describe({})).configured, "the other channel never noticed");
 });
-
-test("confinement: a guest that floods its console fills neither the host's memory nor its disk", async () => {
-  const rssBefore = process.memoryUsage().rss;
-  await startScript(machine.link.agent, "flood", "timeout 3 cat /dev/zero > /dev/ttyS0; true");
-  await followCommand(machine.link.agent, "flood", { onOutput: () => undefined });
-  assert.ok(process.memoryUsage().rss - rssBefore < 64 * 1024 * 1024);
-  assert.ok(Buffer.byteLength(machine.vmm.consoleTail()) <= 64 * 1024);
-});

@@ -16,7 +16,7 @@ import { probeElf } from "../../src/vmm/kvm-probe-elf.ts";
 import { firecrackerVcpuProbe } from "../../src/vmm/kvm-probe-firecracker.ts";
 import { probeKvm } from "../../src/vmm/kvm-probe.ts";
 import { findQemu } from "../../src/vmm/qemu/version.ts";
-import { firecrackerPrograms } from "../support/firecracker-programs.ts";
+import { pinnedFirecracker } from "../support/pinned-firecracker.ts";
 import { releaseOf } from "../support/release-archive.ts";
 
 let base = "";
@@ -27,12 +27,8 @@ let firecracker: FirecrackerProgram;
 before(async () => {
   base = mkdtempSync(join(tmpdir(), "pyro-release-"));
   paths = { cache: join(base, "cache"), state: base, runtime: base, config: base };
-  const programs = await firecrackerPrograms();
-  const { release, archive } = releaseOf({
-    firecracker: readFileSync(join(programs, "firecracker")),
-    jailer: readFileSync(join(programs, "jailer")),
-  });
-  assert.deepEqual(release.programSha256, FIRECRACKER_RELEASE.programSha256);
+  const { release, archive } = releaseOf(readFileSync(await pinnedFirecracker()));
+  assert.equal(release.programSha256, FIRECRACKER_RELEASE.programSha256);
   server = createServer((_, response) => void response.end(archive));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const mirror = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -50,16 +46,14 @@ describe("the pinned Firecracker", () => {
     assert.deepEqual(found, firecracker);
     const { stdout } = await runProgram(found.path, ["--version"], { deadlineMs: 20_000 });
     assert.equal(parseFirecrackerVersion(stdout), FIRECRACKER_RELEASE.version);
-    const jailer = await runProgram(found.jailerPath ?? "", ["--version"], { deadlineMs: 20_000 });
-    assert.equal(parseFirecrackerVersion(jailer.stdout, "Jailer"), FIRECRACKER_RELEASE.version);
   });
 
-  it("is found as one of the user's own too, with its jailer", async () => {
-    const { source, version, jailerPath } = await findFirecracker({
+  it("is found as one of the user's own too", async () => {
+    const { source, version, path } = await findFirecracker({
       paths: { ...paths, cache: "/nonexistent" },
       env: { PYRO_FIRECRACKER: firecracker.path },
     });
-    assert.deepEqual([source, version, jailerPath], ["PYRO_FIRECRACKER", "1.12.1", firecracker.jailerPath]);
+    assert.deepEqual([source, version, path], ["PYRO_FIRECRACKER", "1.12.1", firecracker.path]);
   });
 
   it("boots the probe's kernel, both of whose marks arrive, wherever /dev/kvm runs a few instructions", async () => {

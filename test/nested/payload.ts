@@ -37,7 +37,7 @@ const C_LIBRARY = /^(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread|util|resolv))\.
 const PROGRAM_DEADLINE_MS = 60_000;
 
 /** Packs the payload and gives its path. A machine that runs keeps the one it has. */
-export async function buildPayload(vmmBinaries: readonly string[]): Promise<string> {
+export async function buildPayload(firecracker: string): Promise<string> {
   const staging = join(NESTED_CACHE, `.payload-${process.pid}`);
   const image = join(NESTED_CACHE, "payload.squashfs");
   rmSync(staging, { recursive: true, force: true });
@@ -45,10 +45,11 @@ export async function buildPayload(vmmBinaries: readonly string[]): Promise<stri
     for (const part of CHECKOUT) linkTree(part, join(staging, part));
     for (const name of withDependencies(PACKAGES))
       linkTree(`node_modules/${name}`, join(staging, "node_modules", name));
-    for (const path of [process.execPath, ...vmmBinaries]) linkTree(path, join(staging, "bin", basename(path)));
+    for (const path of [process.execPath, firecracker]) linkTree(path, join(staging, "bin", basename(path)));
     for (const path of await librariesOfNode()) linkTree(path, join(staging, "lib", basename(path)));
-    for (const name of ENVIRONMENTS) await stageEnvironment(name, join(staging, "cache"));
-    await pack(staging, `${staging}.squashfs`);
+    const manifests = [];
+    for (const name of ENVIRONMENTS) manifests.push(await stageEnvironment(name, staging));
+    await pack(staging, `${staging}.squashfs`, manifests);
     renameSync(`${staging}.squashfs`, image);
     return image;
   } finally {
@@ -57,15 +58,20 @@ export async function buildPayload(vmmBinaries: readonly string[]): Promise<stri
   }
 }
 
-async function stageEnvironment(name: string, cache: string): Promise<void> {
+/** Gives the path of the environment's manifest in the payload. */
+async function stageEnvironment(name: string, staging: string): Promise<string> {
   const { summary, manifest } = await installEnvironment(name, { paths: hostDirectories });
   const kernel = join(hostDirectories.cache, "kernels", manifest.kernel.id);
-  for (const path of [summary.install_dir, kernel]) linkTree(path, join(cache, relative(hostDirectories.cache, path)));
+  const inPayload = (path: string): string => join("cache", relative(hostDirectories.cache, path));
+  for (const path of [summary.install_dir, kernel]) linkTree(path, join(staging, inPayload(path)));
+  return join(inPayload(summary.install_dir), "environment.json");
 }
 
-async function pack(directory: string, image: string): Promise<void> {
+/** `everybodys`: files that every user of the machine may read, whatever they are here. */
+async function pack(directory: string, image: string, everybodys: readonly string[]): Promise<void> {
   const options = ["-noappend", "-noI", "-noD", "-noF", "-no-xattrs", "-all-root", "-quiet", "-no-progress"];
-  const { code, stderr } = await runProgram("mksquashfs", [directory, image, ...options], {
+  const modes = everybodys.flatMap((path) => ["-p", `${path} m 444 0 0`]);
+  const { code, stderr } = await runProgram("mksquashfs", [directory, image, ...options, ...modes], {
     deadlineMs: PROGRAM_DEADLINE_MS,
   });
   if (code !== 0) throw new Error(`mksquashfs ended with ${code}: ${stderr.trim().slice(-1000)}`);

@@ -1,8 +1,7 @@
 /** One nested machine for all that a process does with it: booted when it is first asked for, gone with the process. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { RELEASE_PROGRAMS } from "../../src/vmm/firecracker/release.ts";
-import { firecrackerPrograms } from "../support/firecracker-programs.ts";
+import { pinnedFirecracker } from "../support/pinned-firecracker.ts";
 import { hostDirectories } from "./places.ts";
 import { ensureImage } from "./image.ts";
 import { NestedMachine, type NestedMachineOptions } from "./nested-machine.ts";
@@ -25,9 +24,8 @@ export async function bootSharedMachine(onProgress: (line: string) => void): Pro
     onProgress(`${what}: ${((performance.now() - begin) / 1000).toFixed(1)} s`);
     return value;
   };
-  const programs = await timed("Firecracker", firecrackerPrograms);
-  const binaries = RELEASE_PROGRAMS.map((name) => join(programs, name));
-  const payloadPath = await timed("payload", async () => await buildPayload(binaries));
+  const firecracker = await timed("Firecracker", pinnedFirecracker);
+  const payloadPath = await timed("payload", async () => await buildPayload(firecracker));
   const image = await timed("image", async () => await ensureImage(onProgress));
   mkdirSync(hostDirectories.runtime, { recursive: true, mode: 0o700 });
   const directory = mkdtempSync(join(hostDirectories.runtime, "nested-"));

@@ -42,6 +42,8 @@ export class TestProgram {
         `the test program ${how} and said nothing of this case; failed: ${strays.join(", ")}\n${this.#log}`,
       );
     });
+    // A machine that is gone, or stands still, says why on its console if anywhere.
+    run.catch(() => this.#note(Buffer.from(`\nconsole of the nested machine:\n${machine.console()}\n`)));
     this.#ended.catch(() => undefined);
   }
 

@@ -5,11 +5,17 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type MachineName } from "../../src/contract/run.ts";
+import { MACHINE_NAMES, type MachineName } from "../../src/contract/run.ts";
 import { PyroError } from "../../src/contract/error.ts";
 import { openGuestLink } from "../../src/guest/link.ts";
 import { packageFile } from "../../src/host/package-files.ts";
-import { type HostPaths, hostPaths, machineRuntimeDirectory, templatesDirectory } from "../../src/host/paths.ts";
+import {
+  type HostPaths,
+  hostPaths,
+  machineRuntimeDirectory,
+  makePrivateDirectory,
+  templatesDirectory,
+} from "../../src/host/paths.ts";
 import { Scope } from "../../src/host/scope.ts";
 import { type MachineKind, machinePlan } from "../../src/machine/bootable.ts";
 import { startExec } from "../../src/machine/exec.ts";
@@ -36,8 +42,8 @@ import { chooseVmm } from "../../src/vmm/select.ts";
 const ENVIRONMENT = "debian:12";
 const GREETING_DEADLINE_MS = 60_000;
 const SCRIPT_LIMIT_MS = 60_000;
-/** What an environment is made of lies with the suite's own; what is made of it here does not. */
-const SHARED = ["environments", "kernels"];
+/** What takes long to make and is only read lies with the suite's own; templates do not. */
+const SHARED = ["environments", "kernels", "initramfs", "vmlinux"];
 
 export class DriverHost {
   readonly paths: HostPaths;
@@ -62,7 +68,7 @@ export class DriverHost {
     const { signal } = new AbortController();
     const environment = await sources.environment(ENVIRONMENT, { force: false, signal, onProgress: () => undefined });
     await ensureEmptySeed(paths);
-    const driver = await driverFor(machine, paths, packageFile("launcher").path);
+    const driver = await driverFor(machine, packageFile("launcher").path);
     const kind: MachineKind = {
       environment,
       shape: { vcpuCount: 1, memoryMib },
@@ -106,7 +112,7 @@ export class DriverHost {
 
   /** A machine restored by a launcher that is another one than pyro's. */
   async startBy(launcher: string): Promise<StartedMachine> {
-    const driver = await driverFor(this.#machine, this.paths, launcher);
+    const driver = await driverFor(this.#machine, launcher);
     return await startFromTemplate({ ...this.kind, driver }, await this.template(), this.context);
   }
 
@@ -172,6 +178,12 @@ export class DriverHost {
   }
 }
 
+/** The machine that PYRO_MACHINE names. */
+export function driverOfEnvironment(): MachineName {
+  const name = process.env["PYRO_MACHINE"];
+  return MACHINE_NAMES.find((each) => each === name) ?? assert.fail(`PYRO_MACHINE is ${name}`);
+}
+
 /** What a program, or a shell's script, said in the guest as root; it must succeed. */
 export async function run(
   { exec }: Pick<StartedMachine, "exec">,
@@ -209,12 +221,14 @@ function nameOf(pid: number): string | undefined {
 function ownDirectories(of: HostPaths): HostPaths {
   for (const directory of [of.state, of.runtime]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const cache = mkdtempSync(join(of.state, "drivers-"));
-  for (const name of SHARED) symlinkSync(join(of.cache, name), join(cache, name));
+  for (const name of SHARED) symlinkSync(makePrivateDirectory(join(of.cache, name)), join(cache, name));
   return { ...of, cache, runtime: mkdtempSync(join(of.runtime, "d-")) };
 }
 
 /** The driver of one machine, or why it cannot be had here. */
-async function driverFor(machine: MachineName, paths: HostPaths, launcher: string): Promise<MachineKind["driver"]> {
+async function driverFor(machine: MachineName, launcher: string): Promise<MachineKind["driver"]> {
+  // Where the suite has it: a KVM is asked once.
+  const paths = hostPaths();
   const orError = async <T>(found: Promise<T>): Promise<T | PyroError> =>
     await found.catch((failure: unknown) => PyroError.from(failure));
   const qemu = await orError(findQemu());

@@ -1,7 +1,7 @@
 /** Archives as Firecracker's project publishes them, whole or with one thing wrong. */
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { archiveEntry, type FirecrackerRelease, type ReleaseProgram } from "../../src/vmm/firecracker/release.ts";
+import { archiveEntry, type FirecrackerRelease } from "../../src/vmm/firecracker/release.ts";
 
 export interface TarEntry {
   readonly name: string;
@@ -33,26 +33,19 @@ export function tar(entries: readonly TarEntry[]): Buffer {
 
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** A release of these programs: its pins, and its archive, which has more files than the two, as upstream's has. */
+/** A release of this program: its pins, and its archive, which has more files than the one, as upstream's has. */
 export function releaseOf(
-  programs: Readonly<Record<ReleaseProgram, Buffer>>,
+  program: Buffer,
   change: (entries: TarEntry[]) => readonly TarEntry[] = (entries) => entries,
 ): { release: FirecrackerRelease; archive: Buffer } {
-  const pins = { version: "1.12.1", archiveSha256: "", programSha256: { firecracker: "", jailer: "" } };
+  const pins = { version: "1.12.1", archiveSha256: "", programSha256: sha256(program) };
   const entries: TarEntry[] = [
     { name: "./release-v1.12.1-x86_64/", type: "5" },
-    { name: archiveEntry(pins, "jailer"), content: programs.jailer },
-    { name: `${archiveEntry(pins, "firecracker")}.debug`, content: Buffer.alloc(70_000, 7) },
-    { name: archiveEntry(pins, "firecracker"), content: programs.firecracker },
+    { name: "release-v1.12.1-x86_64/jailer-v1.12.1-x86_64", content: Buffer.from("#!/bin/sh\necho jail\n") },
+    { name: `${archiveEntry(pins)}.debug`, content: Buffer.alloc(70_000, 7) },
+    { name: archiveEntry(pins), content: program },
     { name: "release-v1.12.1-x86_64/SHA256SUMS", content: Buffer.from("sums\n") },
   ];
   const archive = gzipSync(tar(change(entries)));
-  return {
-    archive,
-    release: {
-      version: "1.12.1",
-      archiveSha256: sha256(archive),
-      programSha256: { firecracker: sha256(programs.firecracker), jailer: sha256(programs.jailer) },
-    },
-  };
+  return { archive, release: { ...pins, archiveSha256: sha256(archive) } };
 }

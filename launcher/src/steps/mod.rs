@@ -31,8 +31,6 @@ pub(crate) struct Launch {
     lock: Option<OwnedFd>,
     /// Where the monitor writes.
     log: Option<OwnedFd>,
-    /// Whether the program's parent is an init of its namespace, and not the monitor.
-    has_init: bool,
 }
 
 /// One step.
@@ -60,7 +58,7 @@ pub(crate) const ALL: [Step; 15] = [
 
 impl Launch {
     pub(crate) fn new(options: Options, complaints: RawFd) -> Self {
-        Self { options, complaints, lock: None, log: None, has_init: false }
+        Self { options, complaints, lock: None, log: None }
     }
 
     /// The program and its arguments. The lock stays open: it is the program's now.

@@ -17,9 +17,8 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use self::bounded_log::BoundedLog;
 use self::process::{Signals, fork};
-use super::{Launch, capabilities, orphan, user};
+use super::{Launch, capabilities, user};
 use crate::failure::{Doing, Failure};
-use crate::options::Root;
 
 /// What is read from the program at once: what a pipe holds (pipe(7)).
 const PIECE_BYTES: usize = 64 * 1024;
@@ -31,14 +30,10 @@ pub(super) fn split(launch: &mut Launch) -> Result<(), Failure> {
     let (Some(asked), Some(log)) = (&launch.options.monitor, launch.log.take()) else { return Ok(()) };
     let log = BoundedLog::new(log, asked.log_bytes).doing(|| format!("log {}", asked.log.display()))?;
     let (output, input) = pipe_with(PipeFlags::CLOEXEC).doing(|| "pipe".into())?;
-    // A program that enters its root by itself changes its user too, and with that the kernel forgets to end it with its
-    // parent. Then there is an init between: pid 1 of the namespace, with which everything in it ends.
-    launch.has_init = matches!(launch.options.root, Some(Root::Below(_)));
-    let (status_reader, status_writer) = pipe_with(PipeFlags::CLOEXEC).doing(|| "pipe".into())?;
     let signals = Signals::block().doing(|| "signals".into())?;
     if let Some(child) = fork().doing(|| "fork".into())? {
-        drop((input, status_writer));
-        let monitor = Monitor { child, output, signals, log, status: status_reader };
+        drop(input);
+        let monitor = Monitor { child, output, signals, log };
         if let Err(error) = monitor.drop_rights(launch) {
             // The child ends with this process.
             return Err(error).doing(|| "monitor".into());
@@ -46,12 +41,8 @@ pub(super) fn split(launch: &mut Launch) -> Result<(), Failure> {
         monitor.watch()
     }
     signals.unblock().doing(|| "signals".into())?;
-    drop((output, status_reader));
-    into_child(launch, &input).doing(|| "standard output".into())?;
-    if launch.has_init {
-        become_init(&status_writer).doing(|| "init".into())?;
-    }
-    Ok(())
+    drop(output);
+    into_child(launch, &input).doing(|| "standard output".into())
 }
 
 /// The program writes to the monitor, and so do the steps that are still to come.
@@ -63,31 +54,12 @@ fn into_child(launch: &Launch, input: &OwnedFd) -> io::Result<()> {
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Pid 1 of the namespace stays and waits; the launch goes on in its child.
-fn become_init(status: &OwnedFd) -> io::Result<()> {
-    let Some(child) = fork()? else { return Ok(()) };
-    orphan::tie()?;
-    capabilities::give_up()?;
-    loop {
-        match waitpid(None, WaitOptions::empty()) {
-            Ok(Some((pid, how))) if pid == child => {
-                rustix::io::write(status, &how.as_raw().to_ne_bytes())?;
-                exit(0);
-            }
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 struct Monitor {
     child: Pid,
     /// The program's standard output and error.
     output: OwnedFd,
     signals: Signals,
     log: BoundedLog,
-    /// Where an init says how the program ended; nothing comes when there is none.
-    status: OwnedFd,
 }
 
 impl Monitor {
@@ -139,7 +111,7 @@ impl Monitor {
             match waitpid(Some(self.child), WaitOptions::NOHANG) {
                 Ok(Some((_, how))) => {
                     while open && self.copy_more() {}
-                    end_like(self.told().unwrap_or(how.as_raw()));
+                    end_like(how.as_raw());
                 }
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(error) => self.give_up(error.into()),
@@ -171,16 +143,6 @@ impl Monitor {
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let ready = poll(&mut events, Some(&now)).is_ok() && events[0].revents().contains(PollFlags::IN);
         ready && self.copy()
-    }
-
-    /// What an init said.
-    fn told(&self) -> Option<i32> {
-        let mut status = [0; size_of::<i32>()];
-        // Its writers are gone: there is something, or the end.
-        match read(&self.status, &mut status) {
-            Ok(length) if length == status.len() => Some(i32::from_ne_bytes(status)),
-            _ => None,
-        }
     }
 
     /// Cannot watch: then the program must not run.

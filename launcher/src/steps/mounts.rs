@@ -38,7 +38,6 @@ pub(super) fn tmpfs(bytes: u64) -> io::Result<OwnedFd> {
     fsconfig_set_string(context.as_fd(), "size", bytes.to_string())?;
     fsconfig_set_string(context.as_fd(), "mode", "0755")?;
     fsconfig_create(context.as_fd())?;
-    // Devices: a program that enters the root by itself may make its own nodes there.
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID)?)
 }
 

@@ -8,14 +8,14 @@ use crate::failure::{Doing, Failure};
 
 /// Asks the kernel to kill this process with its parent; last, because a change of user takes the wish back.
 pub(super) fn forbid(launch: &mut Launch) -> Result<(), Failure> {
-    if launch.options.monitor.is_none() || launch.has_init {
+    if launch.options.monitor.is_none() {
         return Ok(());
     }
     tie().doing(|| "end with the monitor".into())
 }
 
 /// The wish holds from now on; a monitor that is gone already shows in the pipe that it read from.
-pub(super) fn tie() -> std::io::Result<()> {
+fn tie() -> std::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let stdout = rustix::stdio::stdout();
     let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];

@@ -1,4 +1,4 @@
-//! `--root`, `--below DIR` and what is in it.
+//! `--root` and what is in it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,11 +11,10 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_c
 use super::Launch;
 use super::mounts::{NO_DEVICES, NO_EXEC, NO_SETUID, READ_ONLY, copy_of, restrict, tmpfs};
 use crate::failure::{Doing, Failure};
-use crate::options::{Access, Root};
+use crate::options::Access;
 
-/// Room for directories and mount points; where the program enters the root by itself, for a copy of that program too.
-const ENTERED_BYTES: u64 = 1024 * 1024;
-const BELOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Room for directories and mount points.
+const ROOT_BYTES: u64 = 1024 * 1024;
 
 /// Something to be mounted at a path of the new root.
 struct Part {
@@ -23,9 +22,9 @@ struct Part {
     tree: OwnedFd,
 }
 
-/// Builds the root, and enters it if it is to be entered: the old one is then nowhere to be found.
+/// Builds the root and enters it: the old one is then nowhere to be found.
 pub(super) fn build(launch: &mut Launch) -> Result<(), Failure> {
-    if launch.options.root.is_none() {
+    if !launch.options.root {
         return Ok(());
     }
     // The user that the program will be must come through the directories on the way to what it is shown.
@@ -36,19 +35,15 @@ pub(super) fn build(launch: &mut Launch) -> Result<(), Failure> {
 }
 
 fn build_with_mask(launch: &Launch) -> Result<(), Failure> {
-    let Some(root) = &launch.options.root else { return Ok(()) };
+    // The new root is put over it, as a place that is there in any case; the command line was refused without one.
+    let Some(base) = &launch.options.directory else { return Err(Failure::usage("--root", "needs --chdir")) };
     // Nothing that is mounted from here on is seen by the host, nor the reverse.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).doing(|| "root: private mounts".into())?;
     // All of them before the first is hidden by the new root.
     let parts = gather(launch)?;
-    let (base, bytes) = match (root, &launch.options.directory) {
-        (Root::Below(directory), _) => (directory.as_path(), BELOW_BYTES),
-        (Root::Entered, Some(directory)) => (directory.as_path(), ENTERED_BYTES),
-        (Root::Entered, None) => (Path::new("/"), ENTERED_BYTES),
-    };
     let doing = || format!("root on {}", base.display());
-    let tree = tmpfs(bytes).doing(doing)?;
+    let tree = tmpfs(ROOT_BYTES).doing(doing)?;
     attach(&tree, CWD, base).doing(doing)?;
     let new = openat(CWD, base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
     for Part { path, tree } in &parts {
@@ -56,11 +51,8 @@ fn build_with_mask(launch: &Launch) -> Result<(), Failure> {
         let mounted = mount_point(&new, inside, tree).and_then(|()| attach(tree, &new, inside));
         mounted.doing(|| format!("root: {}", path.display()))?;
     }
-    if matches!(root, Root::Entered) {
-        restrict(&tree, READ_ONLY | NO_DEVICES | NO_EXEC, false).doing(doing)?;
-        enter(&new).doing(doing)?;
-    }
-    Ok(())
+    restrict(&tree, READ_ONLY | NO_DEVICES | NO_EXEC, false).doing(doing)?;
+    enter(&new).doing(doing)
 }
 
 /// Copies of the mounts that the root is made of, outer ones first.

@@ -36,8 +36,8 @@ export function doctorReport(report: DoctorReport): string {
 
 function firecrackerLine({ firecracker }: DoctorReport): string {
   if (firecracker === null) return "Firecracker: none";
-  const { version, path, source, jailer } = firecracker;
-  return `Firecracker: ${version} path=${path} source=${source} jailer=${jailer ?? "none"}`;
+  const { version, path, source } = firecracker;
+  return `Firecracker: ${version} path=${path} source=${source}`;
 }
 
 /** What `pyro doctor --fix` would fetch, for a person who is asked. */

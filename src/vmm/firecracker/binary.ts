@@ -4,19 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import type { HostPaths } from "../../host/paths.ts";
 import { runProgram } from "../../host/process.ts";
 import { executable, findProgram, isAtLeast } from "../program.ts";
-import {
-  FIRECRACKER_MINIMUM,
-  FIRECRACKER_RELEASE,
-  type FirecrackerRelease,
-  RELEASE_PROGRAMS,
-  releaseDirectory,
-  type ReleaseProgram,
-} from "./release.ts";
+import { FIRECRACKER_MINIMUM, FIRECRACKER_RELEASE, type FirecrackerRelease, releaseDirectory } from "./release.ts";
 
 /** `--version` takes 5 ms; a host that swaps, or a nested machine, needs longer. */
 const VERSION_DEADLINE_MS = 5000;
@@ -28,8 +21,6 @@ export interface FirecrackerProgram {
   readonly path: string;
   /** For example "1.12.1". */
   readonly version: string;
-  /** The jailer of the same version beside it, when there is one. */
-  readonly jailerPath?: string;
   readonly source: FirecrackerSource;
   /** Changes when the file is replaced: what was learnt of the old one is not true of the new one. */
   readonly fileIdentity: string;
@@ -65,7 +56,7 @@ export async function findFirecracker(search: FirecrackerSearch): Promise<Firecr
 
 /**
  * The release that pyro installed, or undefined when it is not there.
- * @throws PyroError artifact_corrupt when a program of it is missing, altered or not executable
+ * @throws PyroError artifact_corrupt when the program in its place is missing, altered or not executable
  */
 export async function installedProgram(
   paths: HostPaths,
@@ -73,31 +64,25 @@ export async function installedProgram(
 ): Promise<FirecrackerProgram | undefined> {
   const directory = releaseDirectory(paths, release);
   if ((await stat(directory).catch(() => undefined)) === undefined) return undefined;
-  for (const program of RELEASE_PROGRAMS) await verifyInstalled(join(directory, program), release, program);
   const path = join(directory, "firecracker");
-  return {
-    path,
-    version: release.version,
-    jailerPath: join(directory, "jailer"),
-    source: "installed",
-    fileIdentity: await fileIdentity(path),
-  };
+  await verifyInstalled(path, release);
+  return { path, version: release.version, source: "installed", fileIdentity: await fileIdentity(path) };
 }
 
-/** Installed files that are what they must be, by path and identity: hashing 5 MB at every start would show. */
+/** Installed files that are what they must be, by path and identity: hashing 3 MB at every start would show. */
 const verified = new Map<string, string>();
 
-async function verifyInstalled(path: string, release: FirecrackerRelease, program: ReleaseProgram): Promise<void> {
+async function verifyInstalled(path: string, release: FirecrackerRelease): Promise<void> {
   const altered = (cause?: unknown): PyroError =>
-    new PyroError("artifact_corrupt", `${path} is not the ${program} that pyro installed`, {
+    new PyroError("artifact_corrupt", `${path} is not the Firecracker that pyro installed`, {
       cause,
       remedy: "run `pyro doctor --fix`, which installs it again",
     });
   const identity = await fileIdentity(path).catch((cause: unknown) => Promise.reject(altered(cause)));
-  const key = `${path} ${release.programSha256[program]}`;
+  const key = `${path} ${release.programSha256}`;
   if (verified.get(key) === identity) return;
   const bytes = await readFile(path).catch((cause: unknown) => Promise.reject(altered(cause)));
-  if (createHash("sha256").update(bytes).digest("hex") !== release.programSha256[program]) throw altered();
+  if (createHash("sha256").update(bytes).digest("hex") !== release.programSha256) throw altered();
   if ((await executable(path)) === undefined) throw altered(new Error("it may not be executed"));
   verified.set(key, identity);
 }
@@ -116,7 +101,7 @@ async function foreignProgram(
     throw new PyroError("permission_denied", `${where} may not be executed`, { remedy: `chmod +x '${path}'` });
   }
   const deadlineMs = search.versionDeadlineMs ?? VERSION_DEADLINE_MS;
-  const version = await versionOf(path, "Firecracker", deadlineMs);
+  const version = await versionOf(path, deadlineMs);
   if (!isAtLeast(version, FIRECRACKER_MINIMUM)) {
     const message = `${path} is Firecracker ${version}, and pyro needs ${FIRECRACKER_MINIMUM} or newer`;
     throw new PyroError("dependency_missing", message, {
@@ -124,37 +109,20 @@ async function foreignProgram(
       evidence: { path, found: version, needed: FIRECRACKER_MINIMUM },
     });
   }
-  const jailerPath = await jailerBeside(path, version, deadlineMs);
-  return {
-    path,
-    version,
-    source,
-    fileIdentity: await fileIdentity(path),
-    ...(jailerPath === undefined ? {} : { jailerPath }),
-  };
-}
-
-/** Upstream's archive has both with the version in their names; a jailer of another version is not used. */
-async function jailerBeside(path: string, version: string, deadlineMs: number): Promise<string | undefined> {
-  const name = basename(path).replace("firecracker", "jailer");
-  if (name === basename(path)) return undefined;
-  const jailer = await executable(join(dirname(path), name));
-  if (jailer === undefined) return undefined;
-  const its = await versionOf(jailer, "Jailer", deadlineMs).catch(() => undefined);
-  return its === version ? jailer : undefined;
+  return { path, version, source, fileIdentity: await fileIdentity(path) };
 }
 
 /** Versions by path and file: a server asks at every start of a machine. */
 const knownVersions = new Map<string, string>();
 
-async function versionOf(path: string, product: "Firecracker" | "Jailer", deadlineMs: number): Promise<string> {
+async function versionOf(path: string, deadlineMs: number): Promise<string> {
   const key = `${path} ${await fileIdentity(path)}`;
-  const version = knownVersions.get(key) ?? (await askVersion(path, product, deadlineMs));
+  const version = knownVersions.get(key) ?? (await askVersion(path, deadlineMs));
   knownVersions.set(key, version);
   return version;
 }
 
-async function askVersion(path: string, product: "Firecracker" | "Jailer", deadlineMs: number): Promise<string> {
+async function askVersion(path: string, deadlineMs: number): Promise<string> {
   let ended;
   try {
     ended = await runProgram(path, ["--version"], { deadlineMs });
@@ -163,9 +131,9 @@ async function askVersion(path: string, product: "Firecracker" | "Jailer", deadl
     const how = hung ? `does not say its version within ${deadlineMs} ms` : "does not run";
     throw new PyroError("dependency_missing", `${path} ${how}`, { cause, remedy: REMEDY });
   }
-  const version = parseFirecrackerVersion(ended.stdout, product);
+  const version = parseFirecrackerVersion(ended.stdout);
   if (version !== undefined) return version;
-  throw new PyroError("dependency_missing", `${path} does not say that it is ${product}`, {
+  throw new PyroError("dependency_missing", `${path} does not say that it is Firecracker`, {
     remedy: REMEDY,
     evidence: {
       exit: String(ended.code ?? ended.signal),
@@ -174,12 +142,9 @@ async function askVersion(path: string, product: "Firecracker" | "Jailer", deadl
   });
 }
 
-/** "1.12.1" of "Firecracker v1.12.1" or "Jailer v1.12.1"; undefined when the text is something else. */
-export function parseFirecrackerVersion(
-  text: string,
-  product: "Firecracker" | "Jailer" = "Firecracker",
-): string | undefined {
-  return new RegExp(`^${product} v(\\d+\\.\\d+\\.\\d+)`, "m").exec(text)?.[1];
+/** "1.12.1" of "Firecracker v1.12.1"; undefined when the text is something else. */
+export function parseFirecrackerVersion(text: string): string | undefined {
+  return /^Firecracker v(\d+\.\d+\.\d+)/m.exec(text)?.[1];
 }
 
 /** The time of the last change of status cannot be set back by whoever alters a file. */

@@ -17,7 +17,6 @@ import {
   archiveUrl,
   FIRECRACKER_RELEASE,
   type FirecrackerRelease,
-  RELEASE_PROGRAMS,
   releaseDirectory,
   UPSTREAM_RELEASES,
 } from "./release.ts";
@@ -26,7 +25,7 @@ import { readTarFiles } from "./tar.ts";
 const MIB = 1024 * 1024;
 /** The archive has some 8 MiB; a slow line carries it in minutes. */
 const DOWNLOAD_LIMITS: DownloadLimits = { bytesMax: 64 * MIB, deadlineMs: 600_000, stallMs: 30_000 };
-/** The two programs have 2.8 and 2.2 MiB; the other files in the archive, debug information, are skipped. */
+/** Firecracker has 2.8 MiB; the other files in the archive, its jailer and debug information among them, are skipped. */
 const UNPACK_LIMITS = { entryBytesMax: 32 * MIB, totalBytesMax: 1024 * MIB };
 /** Directories under construction of an installer that is surely gone: the download has its deadline. */
 const PARTIAL_AGE_MS = 2 * 60 * 60 * 1000;
@@ -50,7 +49,7 @@ export function releaseUrl(mirror: string | undefined, release: FirecrackerRelea
 /**
  * Downloads, checks, unpacks, checks again, and puts the release in place in one step; one that is in place and whole
  * is left alone, an altered one is replaced. What fails leaves nothing.
- * @throws PyroError artifact_corrupt when the archive or a program in it is not the pinned one, and as `download`
+ * @throws PyroError artifact_corrupt when the archive or the program in it is not the pinned one, and as `download`
  */
 export async function installFirecracker(options: InstallOptions): Promise<FirecrackerProgram> {
   const { paths, release = FIRECRACKER_RELEASE } = options;
@@ -72,37 +71,34 @@ export async function installFirecracker(options: InstallOptions): Promise<Firec
   return installed;
 }
 
-/** The two programs of the archive, each with the right hash. */
-async function unpack(archive: Buffer, release: FirecrackerRelease): Promise<Map<string, Buffer>> {
-  const names = RELEASE_PROGRAMS.map((program) => archiveEntry(release, program));
+/** Firecracker out of the archive, with the right hash. */
+async function unpack(archive: Buffer, release: FirecrackerRelease): Promise<Buffer> {
+  const name = archiveEntry(release);
   // The stream's own errors come out of the reader, as its source's.
   const stream = Readable.from([archive]).pipe(createGunzip());
-  const files = await readTarFiles(stream, names, UNPACK_LIMITS).finally(() => stream.destroy());
-  const programs = new Map<string, Buffer>();
-  for (const program of RELEASE_PROGRAMS) {
-    const bytes = files.get(archiveEntry(release, program)) ?? Buffer.alloc(0);
-    const found = sha256(bytes);
-    if (found !== release.programSha256[program]) {
-      throw new PyroError("artifact_corrupt", `${program} in the archive is not the pinned one`, {
-        remedy: "nothing was installed; set PYRO_FIRECRACKER to a Firecracker that you trust",
-        evidence: { sha256: found, expected: release.programSha256[program] },
-      });
-    }
-    programs.set(program, bytes);
+  const files = await readTarFiles(stream, [name], UNPACK_LIMITS).finally(() => stream.destroy());
+  const program = files.get(name) ?? Buffer.alloc(0);
+  const found = sha256(program);
+  if (found !== release.programSha256) {
+    throw new PyroError("artifact_corrupt", `${name} in the archive is not the pinned one`, {
+      remedy: "nothing was installed; set PYRO_FIRECRACKER to a Firecracker that you trust",
+      evidence: { sha256: found, expected: release.programSha256 },
+    });
   }
-  return programs;
+  return program;
 }
 
 /** Writes beside the final place, and renames: whoever looks sees all of it or nothing. */
-async function place(paths: HostPaths, release: FirecrackerRelease, programs: Map<string, Buffer>): Promise<void> {
+async function place(paths: HostPaths, release: FirecrackerRelease, program: Buffer): Promise<void> {
   const parent = makePrivateDirectory(firecrackerDirectory(paths));
   await sweep(parent);
   const partial = join(parent, `${PARTIAL_PREFIX}${randomBytes(6).toString("hex")}`);
   try {
     await mkdir(partial);
-    for (const [name, bytes] of programs) await writeFileDurably(join(partial, name), bytes);
-    // Not as modes of the creation: a umask would cut them. A VMM that runs as another user reads and executes them.
-    for (const path of [partial, ...[...programs.keys()].map((name) => join(partial, name))]) await chmod(path, 0o755);
+    const path = join(partial, "firecracker");
+    await writeFileDurably(path, program);
+    // Not as modes of the creation: a umask would cut them. A VMM that runs as another user reads and executes it.
+    for (const each of [partial, path]) await chmod(each, 0o755);
     await moveInto(partial, releaseDirectory(paths, release), async () => {
       // Somebody else may have been quicker: what is whole stays.
       return (await installedProgram(paths, release).catch(() => undefined)) !== undefined;

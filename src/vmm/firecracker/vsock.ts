@@ -16,7 +16,7 @@ export const HOLD_PORT = 1026;
 const ANSWER_BYTES_MAX = 32;
 /** The pauses between calls to a port that nobody listens on: doubled up to the last. */
 const FIRST_PAUSE_MS = 1;
-const LAST_PAUSE_MS = 32;
+const LAST_PAUSE_MS = 8;
 
 /**
  * Connects to `port`, again while the guest refuses: its agent is not there yet. Nothing of the caller's has been sent then.

@@ -7,5 +7,5 @@ const pyro = client();
 
 test(KILLS_TEST, async () => {
   const onKill = (line: string): void => void process.stderr.write(`${line}\n`);
-  await killAtRandom({ pyro, ...killsOfSuite(4), memoryMib: 256, onKill });
+  await killAtRandom({ pyro, ...killsOfSuite(3), memoryMib: 256, onKill });
 });

@@ -114,7 +114,7 @@ function programs(host: FakeHost): Record<string, string> {
   return {
     ...always,
     ...(qemuVersion === null ? {} : { "qemu-system-x86_64": script(qemu) }),
-    ...(firecracker ? firecrackerPrograms() : {}),
+    ...(firecracker ? { firecracker: fakeFirecracker() } : {}),
     mmdebstrap: saying("mmdebstrap 1.4.3"),
     mksquashfs: saying("mksquashfs version 4.6.1 (2023/03/25)"),
     newuidmap: script("exit 1"),
@@ -122,14 +122,11 @@ function programs(host: FakeHost): Record<string, string> {
   };
 }
 
-function firecrackerPrograms(): Record<string, string> {
+function fakeFirecracker(): string {
   const octal = (mark: string): string =>
     [...Buffer.from(mark, "latin1")].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
   const guest = `printf '${octal(BEGIN_MARK)}'; printf '${octal(END_MARK)}'`;
-  return {
-    firecracker: script(`case "$1" in --version) echo "Firecracker v1.12.1" ;; *) ${guest} ;; esac`),
-    jailer: saying("Jailer v1.12.1"),
-  };
+  return script(`case "$1" in --version) echo "Firecracker v1.12.1" ;; *) ${guest} ;; esac`);
 }
 
 function pathsIn(base: string, { runtimeName = "run" }: FakeHost): HostPaths {

@@ -22,11 +22,11 @@ import type { HostPaths } from "../../../src/host/paths.ts";
 import { findFirecracker, installedProgram } from "../../../src/vmm/firecracker/binary.ts";
 import { download } from "../../../src/vmm/firecracker/download.ts";
 import { installFirecracker, releaseUrl } from "../../../src/vmm/firecracker/install.ts";
-import { FIRECRACKER_RELEASE } from "../../../src/vmm/firecracker/release.ts";
+import { archiveEntry, FIRECRACKER_RELEASE } from "../../../src/vmm/firecracker/release.ts";
 import { releaseOf, sha256 } from "../../support/release-archive.ts";
 
-const PROGRAMS = { firecracker: Buffer.from("#!/bin/sh\necho fc\n"), jailer: Buffer.from("#!/bin/sh\necho jail\n") };
-const { release, archive } = releaseOf(PROGRAMS);
+const PROGRAM = Buffer.from("#!/bin/sh\necho fc\n");
+const { release, archive } = releaseOf(PROGRAM);
 const LIMITS = { bytesMax: 100_000, deadlineMs: 20_000, stallMs: 20_000 };
 const IN_MIRROR = "/v1.12.1/firecracker-v1.12.1-x86_64.tgz";
 
@@ -73,15 +73,14 @@ const nothingIsLeft = (): void => {
 };
 
 describe("installing Firecracker", () => {
-  it("fetches, checks, and puts both programs in place, readable by a VMM of another user", async () => {
+  it("fetches, checks, and puts Firecracker and nothing else in place, readable by a VMM of another user", async () => {
     const program = await install();
     assert.deepEqual(requests, [IN_MIRROR]);
     assert.equal(program.path, join(paths.cache, "firecracker", "v1.12.1", "firecracker"));
     assert.deepEqual([program.version, program.source], ["1.12.1", "installed"]);
-    assert.deepEqual(readFileSync(program.path), PROGRAMS.firecracker);
-    assert.deepEqual(readFileSync(program.jailerPath ?? ""), PROGRAMS.jailer);
-    assert.deepEqual(readdirSync(join(program.path, "..")).toSorted(), ["firecracker", "jailer"]);
-    for (const path of [program.path, program.jailerPath ?? "", join(program.path, "..")]) {
+    assert.deepEqual(readFileSync(program.path), PROGRAM);
+    assert.deepEqual(readdirSync(join(program.path, "..")), ["firecracker"]);
+    for (const path of [program.path, join(program.path, "..")]) {
       assert.equal(statSync(path).mode & 0o777, 0o755, path);
     }
     assert.equal(statSync(join(paths.cache, "firecracker")).mode & 0o777, 0o700);
@@ -95,10 +94,10 @@ describe("installing Firecracker", () => {
     writeFileSync(path, "#!/bin/sh\necho altered\n");
     await assert.rejects(
       installedProgram(paths, release),
-      refusal("artifact_corrupt", /not the firecracker that pyro/),
+      refusal("artifact_corrupt", /not the Firecracker that pyro/),
     );
     await install();
-    assert.deepEqual(readFileSync(path), PROGRAMS.firecracker);
+    assert.deepEqual(readFileSync(path), PROGRAM);
     assert.deepEqual(readdirSync(join(paths.cache, "firecracker")), ["v1.12.1"]);
   });
 
@@ -114,6 +113,19 @@ describe("installing Firecracker", () => {
     utimesSync(old!, 1, 1);
     await install();
     assert.deepEqual([existsSync(old!), existsSync(young!)], [false, true]);
+  });
+
+  it("takes one file out of the archive, whatever else is in it", async () => {
+    const strange = [
+      { name: "../escaped", content: Buffer.from("x") },
+      { name: "/tmp/absolute", content: Buffer.from("x") },
+      { name: `${archiveEntry(release)}/below`, type: "2" },
+    ];
+    const more = releaseOf(PROGRAM, (entries) => [...strange, ...entries]);
+    answer = (_, response) => void response.end(more.archive);
+    const { path } = await install({ release: more.release });
+    const files = readdirSync(paths.cache, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
+    assert.deepEqual([files.length, readFileSync(path)], [1, PROGRAM]);
   });
 
   it("follows a redirect, as upstream's store has one", async () => {
@@ -160,7 +172,7 @@ describe("a download that is not what it must be is named, and leaves nothing", 
       /not an https address/,
     ],
   ];
-  const other = releaseOf({ ...PROGRAMS, jailer: Buffer.from("another") });
+  const other = releaseOf(Buffer.from("another"));
 
   for (const [name, how, code, words] of REFUSED) {
     it(name, async () => {
@@ -204,22 +216,26 @@ describe("a download that is not what it must be is named, and leaves nothing", 
   });
 
   it("the right archive with a program that is not the pinned one", async () => {
-    const programSha256 = { ...release.programSha256, jailer: "0".repeat(64) };
-    await assert.rejects(install({ release: { ...release, programSha256 } }), refusal("artifact_corrupt", /jailer in/));
+    const programSha256 = "0".repeat(64);
+    await assert.rejects(
+      install({ release: { ...release, programSha256 } }),
+      refusal("artifact_corrupt", /firecracker-v1\.12\.1-x86_64 in the archive is not the pinned one/),
+    );
     nothingIsLeft();
   });
 
   it("the pinned archive without a program, with a link in its place, or with two", async () => {
     const changes: [words: RegExp, change: Parameters<typeof releaseOf>[1]][] = [
-      [/has no .*jailer/, (entries) => entries.filter(({ name }) => !name.includes("jailer"))],
+      [/has no .*firecracker/, (entries) => entries.filter(({ name }) => name !== archiveEntry(release))],
       [
         /no regular file/,
-        (entries) => entries.map((each) => ({ ...each, ...(each.name.includes("jailer") ? { type: "2" } : {}) })),
+        (entries) =>
+          entries.map((each) => ({ ...each, ...(each.name === archiveEntry(release) ? { type: "2" } : {}) })),
       ],
       [/twice/, (entries) => [...entries, ...entries]],
     ];
     for (const [words, change] of changes) {
-      const bad = releaseOf(PROGRAMS, change);
+      const bad = releaseOf(PROGRAM, change);
       answer = (_, response) => void response.end(bad.archive);
       await assert.rejects(install({ release: bad.release }), refusal("artifact_corrupt", words));
       nothingIsLeft();
@@ -244,14 +260,14 @@ describe("where it comes from", () => {
   });
 
   it("an installed program that may not be executed, or is gone, is refused with the remedy", async () => {
-    const { path, jailerPath } = await install();
+    const { path } = await install();
     chmodSync(path, 0o644);
     const again = (failure: unknown) =>
-      refusal("artifact_corrupt", /not the \w+ that pyro installed/)(failure) &&
+      refusal("artifact_corrupt", /not the Firecracker that pyro installed/)(failure) &&
       /doctor --fix/.test((failure as PyroError).remedy ?? "");
     await assert.rejects(findFirecracker({ paths, env: { PATH: "" }, release }), again);
     chmodSync(path, 0o755);
-    rmSync(jailerPath ?? "");
+    rmSync(path);
     await assert.rejects(findFirecracker({ paths, env: { PATH: "" }, release }), again);
   });
 });
