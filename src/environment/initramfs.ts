@@ -12,7 +12,7 @@ import { BOOT_MODULES, presentModules, resolveModules } from "./kernel-modules.t
 import { readModule } from "./module-file.ts";
 
 /** Mount points the agent needs before it can make directories of its own. */
-const DIRECTORIES = ["dev", "proc", "sys", "run", "newroot", "modules"];
+const DIRECTORIES = ["dev", "proc", "sys", "run", "newroot", "modules", "modules/volume"];
 
 export interface InitramfsOptions {
   readonly paths: HostPaths;
@@ -21,6 +21,8 @@ export interface InitramfsOptions {
   readonly agentPath: string;
   /** Modules beyond those every guest needs; which of them the kernel does not have is left out. */
   readonly optionalModules?: readonly string[];
+  /** The same of what only volumes need, which the agent inserts when it prepares a template: some try themselves out for a second. */
+  readonly volumeModules?: readonly string[];
 }
 
 export interface Initramfs {
@@ -35,19 +37,22 @@ export const initramfsDirectory = (paths: HostPaths): string => join(paths.cache
 /**
  * The initramfs for a kernel and an agent, built when there is none of exactly this content yet.
  *
- * `/modules/NN-name.ko` are to be inserted in the order of their names.
+ * `/modules/NN-name.ko` are to be inserted in the order of their names, and after them `/modules/volume/NN-name.ko`.
  */
 export async function ensureInitramfs(options: InitramfsOptions): Promise<Initramfs> {
   const agent = await readFile(options.agentPath).catch((cause: unknown) => {
     throw new PyroError("dependency_missing", `the guest agent ${options.agentPath} cannot be read`, { cause });
   });
   const { modulesDir } = options.kernel;
-  const optional = await presentModules(modulesDir, options.optionalModules ?? []);
-  const modules = await resolveModules(modulesDir, [...BOOT_MODULES, ...optional]);
+  const atBoot = [...BOOT_MODULES, ...(await presentModules(modulesDir, options.optionalModules ?? []))];
+  const later = await presentModules(modulesDir, options.volumeModules ?? []);
+  const first = new Set((await resolveModules(modulesDir, atBoot)).map(({ name }) => name));
+  const modules = await resolveModules(modulesDir, [...atBoot, ...later]);
   const entries: CpioEntry[] = DIRECTORIES.map((path) => ({ path, kind: "directory", mode: 0o755 }));
   entries.push({ path: "init", kind: "file", mode: 0o755, content: agent });
   for (const [index, module] of modules.entries()) {
-    const path = `modules/${String(index).padStart(2, "0")}-${module.name}.ko`;
+    const directory = first.has(module.name) ? "modules" : "modules/volume";
+    const path = `${directory}/${String(index).padStart(2, "0")}-${module.name}.ko`;
     entries.push({ path, kind: "file", mode: 0o644, content: await readModule(module.path) });
   }
   const archive = encodeCpio(entries);

@@ -23,7 +23,8 @@ const READY_MACHINES_DEFAULT = 1;
 const READY_MACHINES_MAX = 8;
 
 /** A kernel without them runs machines, but not on Firecracker, or none that keep something. */
-const OPTIONAL_MODULES = [...VOLUME_MODULES, ...VSOCK_MODULES];
+/** What a guest of pyro's needs besides what every guest does. */
+const MODULES = { optionalModules: VSOCK_MODULES, volumeModules: VOLUME_MODULES };
 
 export interface HostSourceOptions {
   readonly paths: HostPaths;
@@ -129,14 +130,14 @@ function initramfsCache(
     if (known !== undefined && (await fileIdentity(known.path)) !== undefined) return known;
     const build = async (): Promise<Initramfs> => {
       const { path: agentPath } = await verifyPackageFile("agent", env);
-      return await ensureInitramfs({ paths, kernel, agentPath, optionalModules: OPTIONAL_MODULES });
+      return await ensureInitramfs({ paths, kernel, agentPath, ...MODULES });
     };
     const shipped = await shippedDigest("agent", env);
     // An agent or a kernel of the user's own may change, with its modules, and keep its name.
     const own = shipped === undefined || (env["PYRO_KERNEL"] ?? "") !== "";
     const initramfs = own
       ? await build()
-      : await initramfsOfInputs(paths, [kernel.sha256, shipped, ...OPTIONAL_MODULES], build);
+      : await initramfsOfInputs(paths, [kernel.sha256, shipped, JSON.stringify(MODULES)], build);
     built.set(key, initramfs);
     return initramfs;
   };

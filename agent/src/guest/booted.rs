@@ -8,6 +8,7 @@ use super::{Configuration, Guest, clock, entropy, rootfs};
 use crate::boot::cmdline::RootfsType;
 use crate::boot::devices::{DeviceEvents, Drives};
 use crate::boot::filesystems::ensure_directory;
+use crate::boot::modules;
 use crate::kernel_files::KernelFiles;
 use crate::passwd;
 use crate::system_error::SystemError;
@@ -17,6 +18,8 @@ use crate::volume::{Setup, Volume};
 const ROOTFS_DRIVE: &str = "rootfs";
 /// Name of the drive with what a workspace keeps.
 const VOLUME_DRIVE: &str = "volume";
+/// What only volumes need of the kernel, in the initramfs: loaded for the template, or by the first that has a volume.
+const VOLUME_MODULES: &str = "/modules/volume";
 
 /// A booted machine.
 pub struct BootedGuest {
@@ -61,6 +64,7 @@ impl BootedGuest {
     /// Changes the root that every template has for one that the volume keeps, with the workspace in it.
     fn move_to_volume(&self, root: UserRoot, setup: &Setup, workspace: &Path) -> Result<UserRoot, SystemError> {
         let left = root.leave()?;
+        modules::load_all(Path::new(VOLUME_MODULES))?;
         let disk = self.devices.wait_for("drive volume", || self.drives.find(VOLUME_DRIVE))?;
         let volume = Arc::new(Volume::open(&disk, setup)?);
         let tree = rootfs::Tree::take(&volume.workspace(), rootfs::Below::Alone)?;
@@ -75,6 +79,10 @@ impl BootedGuest {
 
 impl Guest for BootedGuest {
     fn prepare(&self, workspace: Option<&Path>) -> Result<(), SystemError> {
+        // In the initramfs, not in a root of the user's.
+        if self.state().user_root.is_none() {
+            modules::load_all(Path::new(VOLUME_MODULES))?;
+        }
         let root = self.take_user_root()?;
         self.state().user_root = Some(root);
         // Whoever reads the clock for the first time looks for it: once for all clones.
