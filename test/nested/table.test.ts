@@ -1,4 +1,5 @@
 /** The table of cases on every driver that needs a KVM that works: each runs in the nested machine, in one process. */
+import { test } from "node:test";
 import { CLIENT_CASES } from "../support/client-cases.ts";
 import { GUEST_CASES } from "../support/guest-cases.ts";
 import { NESTED_DRIVERS } from "./drivers.ts";
@@ -7,5 +8,6 @@ import { testsInside } from "./inside-tests.ts";
 const NAMES = [...GUEST_CASES, ...CLIENT_CASES].map(({ name }) => name);
 
 for (const driver of NESTED_DRIVERS) {
-  testsInside(driver, { program: ".build/test/nested/inside/table.js", names: NAMES, timeLimitMs: 420_000 });
+  const program = ".build/test/nested/inside/table.js";
+  for (const { name, run } of testsInside(driver, { program, names: NAMES, timeLimitMs: 420_000 })) test(name, run);
 }
