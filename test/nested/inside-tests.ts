@@ -1,6 +1,6 @@
 /** Tests of a program that runs inside the nested machine, as tests of the suite. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import type { TestContext } from "node:test";
 import { suiteMachine } from "./suite-machine.ts";
 import { TestProgram } from "./verdicts.ts";
 
@@ -13,8 +13,16 @@ export interface InsideTests {
   readonly timeLimitMs: number;
 }
 
-/** Registers them for one driver, a name of PYRO_MACHINE; the program is started by the first that runs. */
-export function testsInside(driver: string, { program, names, env = {}, timeLimitMs }: InsideTests): void {
+export interface InsideTest {
+  readonly name: string;
+  readonly run: (t: TestContext) => Promise<void>;
+}
+
+/**
+ * The tests for one driver, a name of PYRO_MACHINE, for a test file to register: a test counts as one of the file that
+ * does. The program is started by the first that runs.
+ */
+export function testsInside(driver: string, { program, names, env = {}, timeLimitMs }: InsideTests): InsideTest[] {
   let running: TestProgram | undefined;
   /** Tests that passed, or said why they cannot run. */
   let well = 0;
@@ -23,18 +31,20 @@ export function testsInside(driver: string, { program, names, env = {}, timeLimi
     running ??= new TestProgram(machine, program, { env: { ...env, PYRO_MACHINE: driver }, timeLimitMs });
     return running;
   };
-  for (const name of names) {
-    test(`${driver}: ${name}`, async (t) => {
+  const tests = names.map((name) => ({
+    name: `${driver}: ${name}`,
+    run: async (t: TestContext): Promise<void> => {
       const verdict = await (await started()).of(name);
       if (verdict.kind !== "failed") well += 1;
       if (verdict.kind === "skipped") return t.skip(verdict.reason);
       assert.equal(verdict.kind, "passed", verdict.reason);
-    });
-  }
-  test(`${driver}: nothing failed beside the cases`, async () => {
+    },
+  }));
+  const nothingElse = async (): Promise<void> => {
     const ended = await started();
     const had = await ended.names();
     if (well < names.length) process.stdout.write(`[nested] what ${program} on ${driver} said:\n${ended.log()}\n`);
     assert.deepEqual(had.toSorted(), names.toSorted());
-  });
+  };
+  return [...tests, { name: `${driver}: nothing failed beside the cases`, run: nothingElse }];
 }

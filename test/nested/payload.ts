@@ -47,9 +47,9 @@ export async function buildPayload(firecracker: string): Promise<string> {
       linkTree(`node_modules/${name}`, join(staging, "node_modules", name));
     for (const path of [process.execPath, firecracker]) linkTree(path, join(staging, "bin", basename(path)));
     for (const path of await librariesOfNode()) linkTree(path, join(staging, "lib", basename(path)));
-    const manifests = [];
-    for (const name of ENVIRONMENTS) manifests.push(await stageEnvironment(name, staging));
-    await pack(staging, `${staging}.squashfs`, manifests);
+    const records = [];
+    for (const name of ENVIRONMENTS) records.push(...(await stageEnvironment(name, staging)));
+    await pack(staging, `${staging}.squashfs`, records);
     renameSync(`${staging}.squashfs`, image);
     return image;
   } finally {
@@ -58,13 +58,13 @@ export async function buildPayload(firecracker: string): Promise<string> {
   }
 }
 
-/** Gives the path of the environment's manifest in the payload. */
-async function stageEnvironment(name: string, staging: string): Promise<string> {
+/** Gives the paths of its records in the payload. */
+async function stageEnvironment(name: string, staging: string): Promise<string[]> {
   const { summary, manifest } = await installEnvironment(name, { paths: hostDirectories });
   const kernel = join(hostDirectories.cache, "kernels", manifest.kernel.id);
   const inPayload = (path: string): string => join("cache", relative(hostDirectories.cache, path));
   for (const path of [summary.install_dir, kernel]) linkTree(path, join(staging, inPayload(path)));
-  return join(inPayload(summary.install_dir), "environment.json");
+  return [join(inPayload(summary.install_dir), "environment.json"), join(inPayload(kernel), "kernel.json")];
 }
 
 /** `everybodys`: files that every user of the machine may read, whatever they are here. */

@@ -1,4 +1,5 @@
 /** The table of cases on every driver that needs a KVM that works: each runs in the nested machine, in one process. */
+import { test } from "node:test";
 import { CLIENT_CASES } from "../support/client-cases.ts";
 import { WORKSPACE_CASES } from "../support/workspace-cases.ts";
 import { GUEST_CASES } from "../support/guest-cases.ts";
@@ -8,5 +9,6 @@ import { testsInside } from "./inside-tests.ts";
 const NAMES = [...GUEST_CASES, ...WORKSPACE_CASES, ...CLIENT_CASES].map(({ name }) => name);
 
 for (const driver of NESTED_DRIVERS) {
-  testsInside(driver, { program: ".build/test/nested/inside/table.js", names: NAMES, timeLimitMs: 600_000 });
+  const program = ".build/test/nested/inside/table.js";
+  for (const { name, run } of testsInside(driver, { program, names: NAMES, timeLimitMs: 600_000 })) test(name, run);
 }
