@@ -17,11 +17,14 @@ use crate::console;
 use crate::system_error::{Doing, SystemError};
 use crate::watched::{Watched, watch_priority};
 
-/// When the commands stand still: none of them got on for 8 of any 10 s (in µs; 10 s is the longest the kernel looks
-/// back). A build that is short of memory for a moment gets on again within that.
-const TRIGGER: &str = "full 8000000 10000000";
+/// When to look closer: some command waited for memory in 6 of any 10 s (in µs; 10 s is the longest the kernel looks back).
+/// "full" says less: a command that is made to give its own pages back counts as running between one and the next.
+const TRIGGER: &str = "some 6000000 10000000";
+/// Commands that hold the file pages of more than this part of their limit have something to give back: they wait for a
+/// disk, not for memory, and what they write must not be ended for it.
+const ENOUGH_PAGES_OF_FILES: u64 = 8;
 
-/// Notices that all commands stand still, and ends the one that has most memory.
+/// Notices that commands stand still for want of memory, and ends the one that has most.
 pub struct MemoryStalls {
     commands: OwnedFd,
     starved: Arc<Starved>,
@@ -43,7 +46,7 @@ impl MemoryStalls {
         Ok(Self { commands, starved, trigger })
     }
 
-    /// Ends a command each time that all stand still, for as long as it is polled.
+    /// Ends a command each time that they stand still, for as long as it is polled.
     ///
     /// # Errors
     /// The trigger cannot be waited for.
@@ -51,6 +54,9 @@ impl MemoryStalls {
         let Some(trigger) = &self.trigger else { return std::future::pending().await };
         loop {
             trigger.ready(Interest::PRIORITY).await.doing(|| "wait for memory.pressure")?.clear_ready();
+            if has_enough_to_give(self.commands.as_fd()) {
+                continue;
+            }
             if let Err(errno) = self.end_largest() {
                 console::log(format_args!("memory pressure: no command was ended: {errno}"));
             }
@@ -82,9 +88,21 @@ impl MemoryStalls {
 
 /// Memory that only the end of its processes gives back, in bytes. 0 without the memory controller.
 fn held_bytes(group: BorrowedFd<'_>) -> u64 {
-    let counters = read(group, "memory.stat").unwrap_or_default();
-    let held = counters.lines().filter_map(|line| line.strip_prefix("anon ").or_else(|| line.strip_prefix("shmem ")));
-    held.filter_map(|bytes| bytes.parse::<u64>().ok()).sum()
+    counted(group, &["anon ", "shmem "])
+}
+
+/// Whether the kernel can take pages of files from the commands without taking those that they run from.
+fn has_enough_to_give(commands: BorrowedFd<'_>) -> bool {
+    let limit = read(commands, "memory.max").ok().and_then(|bytes| bytes.trim().parse::<u64>().ok());
+    // Without a limit of their own it is the whole guest's memory, and the kernel's killer looks after that.
+    limit.is_none_or(|limit| counted(commands, &["active_file ", "inactive_file "]) > limit / ENOUGH_PAGES_OF_FILES)
+}
+
+/// The sum of some counters of memory.stat, each with the space behind its name, in bytes.
+fn counted(group: BorrowedFd<'_>, counters: &[&str]) -> u64 {
+    let text = read(group, "memory.stat").unwrap_or_default();
+    let wanted = text.lines().filter_map(|line| counters.iter().find_map(|counter| line.strip_prefix(counter)));
+    wanted.filter_map(|bytes| bytes.parse::<u64>().ok()).sum()
 }
 
 /// The trigger lasts as long as the descriptor.
