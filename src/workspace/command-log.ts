@@ -43,7 +43,8 @@ export class CommandLog {
   async #write(entry: LoggedCommand): Promise<void> {
     const size = (await stat(this.#path).catch(() => undefined))?.size ?? 0;
     if (size > LOG_BYTES_MAX) await rename(this.#path, this.#olderPath);
-    await appendFile(this.#path, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+    // A line that a crash has cut must not take this one with it.
+    await appendFile(this.#path, `\n${JSON.stringify(entry)}\n`, { mode: 0o600 });
   }
 }
 

@@ -7,9 +7,9 @@ import { PyroError } from "../../../src/contract/error.ts";
 import type { Workspace } from "../../../src/workspace/workspace.ts";
 import type { Workspaces } from "../../../src/workspace/workspaces.ts";
 import { FakeHost } from "../../support/fake-host.ts";
+import { call, NEW_WORKSPACE } from "../../support/new-workspace.ts";
 
 const ROUNDS = 200;
-const call = { signal: new AbortController().signal, onPull: () => undefined, onPhase: () => undefined };
 
 /** What may be refused to whoever comes at the wrong moment. */
 const REFUSALS = new Set(["invalid_state", "not_found", "already_exists"]);
@@ -39,17 +39,7 @@ test(`workspaces: ${ROUNDS} rounds of anything at once end in a workspace that i
   await using host = new FakeHost();
   let all = await host.workspaces();
   const round = fc.array(fc.constantFrom(...Object.keys(STEPS)), { minLength: 1, maxLength: 8 });
-  const wanted = {
-    environment: "debian:12",
-    name: undefined,
-    labels: {},
-    ttlSeconds: 3600,
-    vcpuCount: undefined,
-    memoryMib: undefined,
-    machine: undefined,
-    requireIsolation: "any" as const,
-  };
-  const { id } = (await all.create(wanted, call)).record;
+  const { id } = (await all.create(NEW_WORKSPACE, call)).record;
   const disk = host.machines.disk(join(host.paths.state, "workspaces", id, "volume.raw"));
   for (const [index, names] of fc.sample(round, ROUNDS).entries()) {
     const workspace = all.find(id);

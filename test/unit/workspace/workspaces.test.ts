@@ -11,23 +11,11 @@ import type { NewWorkspace, Workspaces } from "../../../src/workspace/workspaces
 import type { Workspace } from "../../../src/workspace/workspace.ts";
 import { Trash } from "../../../src/workspace/trash.ts";
 import { done, FakeHost } from "../../support/fake-host.ts";
+import { call, NEW_WORKSPACE } from "../../support/new-workspace.ts";
 import type { FakeDisk } from "../../support/fake-volume.ts";
 
-const NEW: NewWorkspace = {
-  environment: "debian:12",
-  name: undefined,
-  labels: {},
-  ttlSeconds: 3600,
-  vcpuCount: undefined,
-  memoryMib: undefined,
-  machine: undefined,
-  requireIsolation: "any",
-};
-
-const call = { signal: new AbortController().signal, onPull: () => undefined, onPhase: () => undefined };
-
 const create = async (all: Workspaces, wanted: Partial<NewWorkspace> = {}): Promise<Workspace> =>
-  await all.create({ ...NEW, ...wanted }, call);
+  await all.create({ ...NEW_WORKSPACE, ...wanted }, call);
 
 async function exec(workspace: Workspace, ...argv: string[]): Promise<Exec> {
   const { machine } = await workspace.command(argv.join(" "), call.signal);

@@ -1,0 +1,22 @@
+/** What tests ask of workspaces that no guest is behind. */
+import type { StartCall } from "../../src/workspace/opening.ts";
+import type { NewWorkspace } from "../../src/workspace/workspaces.ts";
+
+/** A workspace as whoever says nothing else gets it. */
+export const NEW_WORKSPACE: NewWorkspace = {
+  environment: "debian:12",
+  name: undefined,
+  labels: {},
+  ttlSeconds: 3600,
+  vcpuCount: undefined,
+  memoryMib: undefined,
+  machine: undefined,
+  requireIsolation: "any",
+};
+
+/** A caller that neither goes away nor wants to hear how far it is. */
+export const call: StartCall = {
+  signal: new AbortController().signal,
+  onPull: () => undefined,
+  onPhase: () => undefined,
+};
