@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import type * as Sdk from "../src/index.ts";
 import type { Pyro } from "../src/sdk/pyro.ts";
 
-export const CLI = join(process.cwd(), "dist", "bin.js");
+export const CLI = join(process.cwd(), "dist", "bin.cjs");
 const READY_DEADLINE_MS = 60_000;
 const LOOK_AGAIN_MS = 20;
 

@@ -9,5 +9,5 @@ import { runEntry } from "./terminal.mjs";
 await runEntry(async (words) => {
   await setUp(["build", "run", "pull"]);
   await build();
-  return await run(process.execPath, [join(DIST, "bin.js"), "demo", ...words], { stdin: "inherit" });
+  return await run(process.execPath, [join(DIST, "bin.cjs"), "demo", ...words], { stdin: "inherit" });
 });

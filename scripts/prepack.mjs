@@ -1,7 +1,7 @@
 /** Runs before `npm pack` and `npm publish`: refuses to pack a dist/ that would not work on another machine. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ENTRIES } from "./build/bundles.mjs";
+import { BUNDLES } from "./build/bundles.mjs";
 import { whyNotStatic } from "./build/elf.mjs";
 import { missingOrAltered, PROGRAMS } from "./build/programs.mjs";
 import { capture } from "./command.mjs";
@@ -23,7 +23,7 @@ await runEntry(() => {
 });
 
 function missingFiles() {
-  const wanted = [...Object.keys(ENTRIES).map((name) => `${name}.js`), ...TEXTS];
+  const wanted = [...BUNDLES, ...TEXTS];
   return wanted.filter((path) => !existsSync(join(DIST, path))).map((path) => `dist/${path} is missing`);
 }
 
@@ -37,11 +37,11 @@ function dynamicPrograms() {
 
 /** A dist/ of another version than package.json is one that was not built since. */
 function otherVersion() {
-  const bin = join(DIST, "bin.js");
+  const bin = join(DIST, "bin.cjs");
   const said = existsSync(bin) ? capture(process.execPath, [bin, "--version"])?.trim() : undefined;
   return said === undefined || said.endsWith(` ${packageManifest().version}`)
     ? []
-    : [`dist/bin.js says that it is ${said}`];
+    : [`dist/bin.cjs says that it is ${said}`];
 }
 
 /** Package managers block them by default, so a package that needs one is broken for many. */

@@ -1,10 +1,4 @@
-/**
- * The one HTTP/2 session on a greeted stream, for connect-node.
- *
- * Its own Http2SessionManager is made for servers that can be dialled again. When a session ends while it is being set up
- * (which a guest can bring about with a few bytes) it loops for ever in the search for the next one, with all of the host
- * process; and it closes what was idle for some minutes.
- */
+/** The one HTTP/2 session on a greeted stream. When it ends, all its calls have failed and there is no other. */
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -14,9 +8,10 @@ import {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../contract/error.ts";
+import type { CallSession } from "./grpc/call.ts";
 
 /** Never resolved: HTTP/2 needs an authority (RFC 9113, 8.3.1). */
-export const AUTHORITY = "http://guest";
+const AUTHORITY = "http://guest";
 /** Bytes of one stream the agent may send before we have read them; bounds our memory per command. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 /**
@@ -30,8 +25,7 @@ const FRAME_BYTES_MAX = 1024 * 1024;
 const PING_INTERVAL_MS = 15_000;
 const PING_DEADLINE_MS = 45_000;
 
-export class GuestSession {
-  readonly authority = AUTHORITY;
+export class GuestSession implements CallSession {
   /** Settles when the session is set up or has failed: to destroy it before makes Node throw where nobody catches. */
   readonly settled: Promise<void>;
   readonly #session: ClientHttp2Session;
@@ -58,29 +52,22 @@ export class GuestSession {
     });
   }
 
-  /** Opens a call; used by connect-node. */
-  async request(
-    method: string,
-    path: string,
-    headers: OutgoingHttpHeaders,
-    options: Parameters<ClientHttp2Session["request"]>[1],
-  ): Promise<ClientHttp2Stream> {
-    if (this.#session.closed || this.#session.destroyed) {
-      throw new PyroError("guest_unreachable", "the connection to the guest agent was lost");
-    }
-    const call = this.#session.request({ ...headers, ":method": method, ":path": path }, options);
-    this.#openCalls += 1;
-    call.once("close", () => (this.#openCalls -= 1));
-    return await Promise.resolve(call);
+  get isLost(): boolean {
+    return this.#session.closed || this.#session.destroyed;
   }
 
-  /** Called by connect-node when something of a call has been read: the agent lives. */
-  notifyResponseByteRead(): void {
-    this.#askedAt = undefined;
+  /** Opens a call. @throws PyroError guest_unreachable */
+  open(headers: OutgoingHttpHeaders): ClientHttp2Stream {
+    if (this.isLost) throw new PyroError("guest_unreachable", "the connection to the guest agent was lost");
+    const call = this.#session.request(headers);
+    this.#openCalls += 1;
+    // Whatever is read of a call says that the agent lives.
+    call.on("data", () => (this.#askedAt = undefined));
+    call.once("close", () => (this.#openCalls -= 1));
+    return call;
   }
 
   close(): void {
-    // Without an error connect-node would wait for ever for the end of the calls that are open.
     const reason = new PyroError("guest_unreachable", "the connection to the guest agent was closed");
     this.#session.destroy(reason, constants.NGHTTP2_CANCEL);
   }

@@ -45,6 +45,8 @@ export const kernelsDirectory = (paths: HostPaths): string => join(paths.cache, 
 export const templatesDirectory = (paths: HostPaths): string => join(paths.cache, "templates");
 /** Firecracker releases that `pyro doctor --fix` installed. */
 export const firecrackerDirectory = (paths: HostPaths): string => join(paths.cache, "firecracker");
+/** What V8 made of pyro's own programs. */
+export const compilationsDirectory = (paths: HostPaths = hostPaths()): string => join(paths.cache, "compiled");
 export const serverLogPath = (paths: HostPaths): string => join(paths.state, "server.log");
 export const serverSocketPath = (paths: HostPaths): string => join(paths.runtime, "server.sock");
 export const serverLockPath = (paths: HostPaths): string => join(paths.runtime, "server.lock");

@@ -31,7 +31,7 @@ export interface ServerProgram {
 export function serverEntry(): string {
   const start = dirname(fileURLToPath(import.meta.url));
   for (let directory = start; directory !== dirname(directory); directory = dirname(directory)) {
-    const found = [join(directory, "server.js"), join(directory, "server", "main.js")].find((path) => existsSync(path));
+    const found = ["server-bin.cjs", "server-bin.js"].map((name) => join(directory, name)).find(existsSync);
     if (found !== undefined) return found;
   }
   throw new PyroError("dependency_missing", "the server's program is not beside this one", {

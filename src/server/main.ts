@@ -17,13 +17,17 @@ import { VolumeFiles } from "../workspace/volume-file.ts";
 import { Workspaces } from "../workspace/workspaces.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
-async function serve(): Promise<RunningServer> {
+/** `onWarm`: everything that a run needs has run, and the server has a moment. */
+async function serve(onWarm: () => void): Promise<RunningServer> {
   const env = process.env;
   const paths = hostPaths(env);
   startLog(paths);
   log("start", { pid: process.pid, version: BUILD_VERSION });
   const onNotice = (notice: string): void => log("notice", { notice });
   const machines = await createMachines(hostMachineSources({ paths, env, onNotice }));
+  machines.onChange(() => {
+    if (machines.counts().ready > 0) onWarm();
+  });
   const volumes = new VolumeFiles(paths);
   const createVolume = async (path: string): Promise<void> => await volumes.create(path);
   const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice });
@@ -47,24 +51,27 @@ function sayReady(word: object): void {
   }
 }
 
-// A client's terminal that closes is no reason to end: machines of other clients live here.
-process.on("SIGHUP", () => undefined);
-process.on("uncaughtException", (failure) => {
-  log("crash", { failure: failure.stack ?? failure.message });
-  process.exit(1);
-});
-try {
-  const server = await serve();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    // The process ends when the server has.
-    process.on(signal, () => void server.stop());
+/** Serves until it is told to end, and ends the process. `onWarm` is called, more than once, when its code has been used. */
+export async function runServer(onWarm: () => void): Promise<never> {
+  // A client's terminal that closes is no reason to end: machines of other clients live here.
+  process.on("SIGHUP", () => undefined);
+  process.on("uncaughtException", (failure) => {
+    log("crash", { failure: failure.stack ?? failure.message });
+    process.exit(1);
+  });
+  try {
+    const server = await serve(onWarm);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      // The process ends when the server has.
+      process.on(signal, () => void server.stop());
+    }
+    sayReady({ ready: true });
+    await server.ended;
+    process.exit(0);
+  } catch (failure) {
+    const error = PyroError.from(failure);
+    log("failed", { code: error.code, failure: error.message });
+    sayReady({ error: error.toJSON() });
+    process.exit(1);
   }
-  sayReady({ ready: true });
-  await server.ended;
-  process.exit(0);
-} catch (failure) {
-  const error = PyroError.from(failure);
-  log("failed", { code: error.code, failure: error.message });
-  sayReady({ error: error.toJSON() });
-  process.exit(1);
 }

@@ -5,11 +5,11 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
 import { PyroError } from "../../src/contract/error.ts";
 import { feedInput, followCommand, type OutputOffsets } from "../../src/guest/exec.ts";
 import { greet, PROTOCOL_VERSION } from "../../src/guest/greeting.ts";
+import { GrpcCode } from "../../src/guest/grpc/failure.ts";
 import { openGuestLink } from "../../src/guest/link.ts";
 import { startScript } from "../support/guest-command.ts";
 import { LINK_DEADLINE_MS, startAgent } from "../support/real-agent.ts";
@@ -71,10 +71,10 @@ test("agent link: a second start under the same id is refused and runs nothing",
   const id = newId();
   const file = join(directory, "runs");
   await startScript(link.agent, id, `echo run >> ${file}`);
-  await assert.rejects(
-    startScript(link.agent, id, `echo again >> ${file}`),
-    (failure: unknown) => ConnectError.from(failure).code === Code.AlreadyExists,
-  );
+  await assert.rejects(startScript(link.agent, id, `echo again >> ${file}`), {
+    name: "GrpcFailure",
+    code: GrpcCode.AlreadyExists,
+  });
   await followCommand(link.agent, id, { onOutput: () => undefined });
   await assert.rejects(startScript(link.agent, id, `echo again >> ${file}`));
   assert.equal(await readFile(file, "utf8"), "run\n");

@@ -22,14 +22,14 @@ before(async () => {
   cpSync("package.json", join(folder, "package.json"));
   const files = readdirSync(join(folder, "dist"), { recursive: true, encoding: "utf8" });
   for (const path of files.map((name) => join(folder, "dist", name))) {
-    if (!path.endsWith(".js") || !statSync(path).isFile()) continue;
+    if (!/\.c?js$/.test(path) || !statSync(path).isFile()) continue;
     writeFileSync(path, readFileSync(path, "utf8").replaceAll(build, OTHER_BUILD));
   }
 });
 after(() => rmSync(folder, { recursive: true }));
 
 const other = (...words: string[]): string =>
-  execFileSync(process.execPath, [join(folder, "dist", "bin.js"), ...words], { encoding: "utf8" });
+  execFileSync(process.execPath, [join(folder, "dist", "bin.cjs"), ...words], { encoding: "utf8" });
 
 test("builds: a server in use by another build stays, and the error says what to do", async () => {
   await using machine = await pyro.machine({ environment: "debian:12" });

@@ -14,7 +14,7 @@ const KVM_GROUP = 104;
 async function doctor(words = "", become = ""): Promise<string> {
   const { machine } = await suiteMachine();
   // Exit status 1 says that something is to be mended, which is doctor's own business here.
-  const command = `${become} node dist/bin.js doctor ${words} || [ $? = 1 ]`;
+  const command = `${become} node dist/bin.cjs doctor ${words} || [ $? = 1 ]`;
   return await machine.run({ command, cwd: INSIDE.payload, timeLimitMs: TIME_LIMIT_MS });
 }
 

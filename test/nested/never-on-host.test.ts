@@ -32,7 +32,7 @@ test("nested: never on the host, however Firecracker is broken", async (t) => {
   for (const { name, code, settings, within = "" } of CASES) {
     await t.test(name, async () => {
       const variables = `PYRO_MACHINE=firecracker PYRO_RUNTIME_DIR=${SCRATCH}/run PYRO_READY_MACHINES=0 ${settings}`;
-      const pyro = `${within}env ${variables} node dist/bin.js`;
+      const pyro = `${within}env ${variables} node dist/bin.cjs`;
       const command = `${pyro} run debian:12 --json -- touch ${CANARY}; [ $? = 125 ] && ${pyro} server stop --force >/dev/null`;
       const said = await machine.run({ command, cwd: INSIDE.payload, timeLimitMs: TIME_LIMIT_MS });
       const { error } = JSON.parse(said) as { error: { code: string; message: string; remedy?: string } };

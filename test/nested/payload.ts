@@ -29,7 +29,7 @@ const CHECKOUT = [
 ];
 /** What compiled sources and tests import at run time, besides what these depend on. dist/ needs nothing. */
 const PACKAGES = [
-  ...["zod", "smol-toml", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
+  ...["zod", "smol-toml", "@bufbuild/protobuf"],
   ...["@orpc/client", "@orpc/server", "@orpc/standard-server", "@orpc/standard-server-node"],
 ];
 /** The C library's own files: these are the machine's. Another C library's do not work with its loader. */

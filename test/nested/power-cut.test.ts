@@ -23,7 +23,7 @@ test("nested: a file that was flushed survives a power cut, and the machine come
 
 /** In one command: what it starts, the server among it, ends with it. */
 const BEFORE_THE_CUT = `set -e
-ws() { node dist/bin.js workspace "$@"; }
+ws() { node dist/bin.cjs workspace "$@"; }
 ws create debian:12 --name cut --mem-mib 256
 ws exec -- sh -c 'seq 100000 > numbers; echo kept > /root/kept'
 ws snapshot create one
@@ -36,7 +36,7 @@ wait
 `;
 
 const AFTER_THE_CUT = `set -e
-ws() { node dist/bin.js workspace "$@"; }
+ws() { node dist/bin.cjs workspace "$@"; }
 ws status
 ws start
 ws exec -- sh -c 'tail -n 1 numbers; ls later /root/kept 2>/dev/null || true'
@@ -44,7 +44,7 @@ ws snapshot list
 ws reset --snapshot two
 ws exec -- sh -c 'tail -n 1 numbers; ls'
 ws delete --force --purge
-node dist/bin.js server stop
+node dist/bin.cjs server stop
 `;
 
 test("nested: what a workspace acknowledged survives a power cut, and what was half done hurts nothing", async () => {

@@ -38,7 +38,7 @@ const FAULTS: readonly { title: string; says: RegExp; spoil: (root: string) => v
   },
   {
     title: "built as another version",
-    says: /manifest\.json is of version .*bin\.js says that it is pyro/,
+    says: /manifest\.json is of version .*bin\.cjs says that it is pyro/,
     spoil: (root) => editPackage(root, (text) => text.replace(/"version": "[^"]+"/, '"version": "99.0.0"')),
   },
   {

@@ -11,7 +11,7 @@ import type { Pyro } from "../../src/sdk/pyro.ts";
 export const paths = hostPaths();
 
 /** The CLI as users get it. */
-export const CLI = join(process.cwd(), "dist", "bin.js");
+export const CLI = join(process.cwd(), "dist", "bin.cjs");
 
 /** The SDK as users get it: the built one, whose version is that of the built server. */
 const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;

@@ -17,9 +17,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sdk: ["contract", "host", "doctor"],
   cli: ["contract", "sdk"],
   mcp: ["contract", "sdk"],
-  // The public surface, and the file that `pyro` starts.
+  // The public surface, and the programs: the files that `pyro` and the launcher start, and what those load.
   "index.ts": ["contract", "sdk"],
-  "bin.ts": ["contract", "cli", "mcp"],
+  "program.ts": ["cli", "mcp"],
+  "bin.ts": ["contract", "host", "program.ts"],
+  "server-bin.ts": ["contract", "host", "server"],
 };
 
 /** A module of Node, or a package, that only these folders may import; the message says what to use instead. */
