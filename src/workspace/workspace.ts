@@ -3,20 +3,19 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
-import { withDeadline } from "../host/deadline.ts";
 import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
+import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
+import { VolumeSync } from "./volume-sync.ts";
 
 /** How long commands have to end before their machine does. */
 const GRACE_MS = 3000;
-/** Writing what a guest has in memory; one that does not answer is ended without. */
-const SYNC_DEADLINE_MS = 60_000;
 
 export const volumePath = (directory: string): string => join(directory, "volume.raw");
 
@@ -37,19 +36,24 @@ export class Workspace {
   #machine: OpenMachine | undefined;
   /** Machines that were ended on purpose. */
   readonly #stopped = new WeakSet<OpenMachine>();
-  #syncing: Promise<void> | undefined;
-  #syncWaits = false;
-  #idle: NodeJS.Timeout | undefined;
+  readonly #sync: VolumeSync;
+  readonly #idle = new IdleTimer(() => void this.#expire());
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
     this.#record = new SavedRecord(parts.directory, parts.record);
     this.#log = new CommandLog(parts.directory);
+    const onNotice = (notice: string): void => this.#notice(notice);
+    this.#sync = new VolumeSync({
+      machine: () => this.#machine,
+      onState: async (state) => await this.#record.save({ changed: this.#isChanged(state) }),
+      onNotice,
+    });
     this.#commands = new Commands(this.#log, {
       number: () => this.#count(),
       onActivity: () => this.#active(),
-      onEnd: () => this.#syncSoon(),
-      onNotice: (notice) => this.#notice(notice),
+      onEnd: () => this.#sync.soon(),
+      onNotice,
     });
   }
 
@@ -117,7 +121,7 @@ export class Workspace {
   async retire(work: (directory: string) => Promise<void>): Promise<void> {
     await this.#take(async () => {
       await this.#stop("asked", "it was deleted");
-      await this.#syncing;
+      await this.#sync.settled();
       await this.#record.settled();
       await work(this.#parts.directory);
       this.#retired = true;
@@ -200,9 +204,9 @@ export class Workspace {
   async #stop(reason: StopReason, message: string, { trim } = { trim: true }): Promise<void> {
     const machine = this.#machine;
     if (machine === undefined) return;
-    clearTimeout(this.#idle);
+    this.#idle.stop();
     await this.#commands.end(GRACE_MS);
-    const written = await this.#sync(machine, trim);
+    const written = await this.#sync.now(machine, trim);
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();
@@ -220,40 +224,12 @@ export class Workspace {
       .take(async () => {
         if (this.#machine !== machine) return;
         this.#machine = undefined;
-        clearTimeout(this.#idle);
+        this.#idle.stop();
         await machine.close();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
         await this.#record.save({ state: "stopped", stopped, changed: true });
       })
       .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
-  }
-
-  /** How the volume is, once all is written; undefined when the guest did not do it. */
-  async #sync(machine: OpenMachine, trim: boolean): Promise<VolumeState | undefined> {
-    const late = (): PyroError => new PyroError("deadline_exceeded", `no answer within ${SYNC_DEADLINE_MS} ms`);
-    try {
-      if (machine.volume === undefined) return undefined;
-      return await withDeadline(machine.volume.sync({ trim }), SYNC_DEADLINE_MS, late);
-    } catch (failure) {
-      this.#notice(`its volume was not written: ${PyroError.from(failure).message}`);
-      return undefined;
-    }
-  }
-
-  /** Has what a command left in the guest's memory written, soon: many commands that end at once are one sync. */
-  #syncSoon(): void {
-    const again = this.#syncing ?? Promise.resolve();
-    const machine = this.#machine;
-    if (machine === undefined || this.#syncWaits) return;
-    this.#syncWaits = true;
-    this.#syncing = again.then(async () => {
-      this.#syncWaits = false;
-      if (this.#machine !== machine) return;
-      const state = await this.#sync(machine, false);
-      if (state !== undefined && this.#machine === machine)
-        await this.#record.save({ changed: this.#isChanged(state) });
-    });
-    this.#syncing.catch((failure: unknown) => this.#notice(`its record: ${PyroError.from(failure).message}`));
   }
 
   #isChanged(state: VolumeState): boolean {
@@ -283,10 +259,10 @@ export class Workspace {
 
   /** Somebody uses it: the time until it is idle begins anew. */
   #active(): void {
-    clearTimeout(this.#idle);
+    this.#idle.stop();
     this.#record.note({ last_activity_at: new Date().toISOString() });
     if (this.#machine === undefined || this.#commands.count > 0) return;
-    this.#idle = setTimeout(() => void this.#expire(), this.record.ttl_seconds * 1000).unref();
+    this.#idle.restart(this.record.ttl_seconds);
   }
 
   async #expire(): Promise<void> {
