@@ -16,17 +16,17 @@ export interface GuestLink {
 }
 
 /**
- * Greets the agent on `stream` and starts gRPC on it.
+ * Greets the agent on `stream` and starts gRPC on it. `pulseMs`: how often it is looked whether the agent is silent.
  * @throws PyroError guest_unreachable, protocol_mismatch
  */
-export async function openGuestLink(stream: Duplex, deadlineMs: number): Promise<GuestLink> {
+export async function openGuestLink(stream: Duplex, deadlineMs: number, pulseMs?: number): Promise<GuestLink> {
   try {
     await greet(stream, deadlineMs);
   } catch (failure) {
     stream.destroy();
     throw failure;
   }
-  const session = new GuestSession(stream);
+  const session = new GuestSession(stream, pulseMs);
   await session.settled;
   return {
     agent: grpcClient(Agent, session),
