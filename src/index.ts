@@ -12,7 +12,7 @@ export type {
   RunResult,
 } from "./contract/run.ts";
 export type { LoggedCommand, SnapshotSummary, StopReason, WorkspaceSummary } from "./contract/workspace.ts";
-export type { CommandIo } from "./sdk/command-io.ts";
+export type { CommandIo, TerminalIo } from "./sdk/command-io.ts";
 export type { CommandInput, MachineInput, RunInput, RunOptions } from "./sdk/inputs.ts";
 export { type ExecOptions, Machine } from "./sdk/machine.ts";
 export type { CallOptions } from "./sdk/operation-types.ts";

@@ -31,10 +31,10 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   completion: async () => (await import("./commands/completion.ts")).completion,
 };
 
-const flag = (field: string, description: string): FieldDescription => ({
+const flag = (field: string, description: string, short?: string): FieldDescription => ({
   field,
   flag: `--${field}`,
-  short: undefined,
+  short,
   kind: "boolean",
   list: false,
   required: false,
@@ -47,12 +47,20 @@ const flag = (field: string, description: string): FieldDescription => ({
   defaultValue: undefined,
 });
 
+/** As docker(1) and podman(1) have them; also together: -it. */
+const TERMINAL_FLAGS = [
+  flag("interactive", "give it standard input, also when that is a terminal", "i"),
+  flag("tty", "give it a terminal, the one that standard input is", "t"),
+];
+
 /** Flags that are the command line's own and not part of an operation. */
 export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> = {
   doctor: [
     flag("fix", "run the command that mends what is missing, after asking"),
     flag("yes", "with --fix: do not ask"),
   ],
+  run: TERMINAL_FLAGS,
+  "workspace.exec": TERMINAL_FLAGS,
   "workspace.create": [flag("id-only", "print the id and nothing else")],
 };
 

@@ -18,7 +18,7 @@ import {
   workspaceStop,
   workspaceUpdate,
 } from "./workspace-operations.ts";
-import { execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
+import { execResize, execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
 
 export const operations = {
   doctor,
@@ -39,7 +39,7 @@ export const operations = {
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },
-  exec: { signal: execSignal },
+  exec: { signal: execSignal, resize: execResize },
   server: { status: serverStatus, stop: serverStop },
 } as const;
 

@@ -1,6 +1,7 @@
 /** One command in a machine: from the call's input to its result. */
 import type * as z from "zod";
 import { PyroError } from "../contract/error.ts";
+import { TIMEOUT_SECONDS_DEFAULT } from "../contract/limits.ts";
 import type { ExecResult, execOptions } from "../contract/run.ts";
 import type { Exec, ExecOutcome, OpenMachine } from "../machine/machine.ts";
 import type { CommandStreams } from "./byte-streams.ts";
@@ -48,16 +49,25 @@ export function execute(
     env: environmentOf(input.env),
     cwd: input.cwd ?? GUEST_CWD,
     user,
-    timeLimitMs: Math.ceil(input.timeout_seconds * 1000),
+    timeLimitMs: timeLimitMs(input),
+    terminal: input.terminal,
     stdin: input.stdin ? streams?.stdin : undefined,
     onOutput:
       input.output === "stream" && streams !== undefined ? streams.write : (stream, data) => capture.add(stream, data),
   });
+  // A caller lends its terminal when there is a command to lend it to. Why there is none the outcome says.
+  if (input.terminal !== undefined) exec.started.then(() => streams?.begin()).catch(() => undefined);
   const forget = input.stream_id === undefined ? undefined : context.executions.add(input.stream_id, exec);
   const result = unlessAborted(exec.outcome, signal)
     .then((outcome) => resultOf(input, machine, { outcome, capture }))
     .finally(() => forget?.());
   return { exec, result };
+}
+
+/** Who sits at a terminal ends what runs there. */
+function timeLimitMs({ timeout_seconds: seconds, terminal }: ExecInput): number | undefined {
+  const limit = seconds ?? (terminal === undefined ? TIMEOUT_SECONDS_DEFAULT : undefined);
+  return limit === undefined ? undefined : Math.ceil(limit * 1000);
 }
 
 function resultOf(

@@ -92,7 +92,7 @@ export class Commands {
       // It is told to whoever waits for the command.
       () => undefined,
     );
-    return { outcome, signal: exec.signal };
+    return { ...exec, outcome };
   }
 
   #record(

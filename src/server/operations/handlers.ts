@@ -16,6 +16,7 @@ export function makeHandlers(context: ServerContext): Handlers {
     machine: machineHandlers(context),
     exec: {
       signal: async ({ stream_id, signal }) => ({ delivered: await context.executions.signal(stream_id, signal) }),
+      resize: async ({ stream_id, terminal }) => ({ delivered: await context.executions.resize(stream_id, terminal) }),
     },
     server: serverHandlers(context),
   };
