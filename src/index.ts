@@ -1,6 +1,7 @@
 /** The public SDK. What is exported here is a promise; adding to it is deliberate. */
 export { ERROR_CODES, type ErrorCode, type Evidence, PyroError, type SerializedError } from "./contract/error.ts";
 export type { EnvironmentDetails, EnvironmentSummary, PullProgress } from "./contract/environment.ts";
+export type { AttachResult, CommandSummary } from "./contract/command-operations.ts";
 export type { DoctorCheck, DoctorReport, ServerStatus } from "./contract/host-operations.ts";
 export type {
   Command,

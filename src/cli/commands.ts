@@ -20,6 +20,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.delete": async () => (await import("./commands/workspace-delete.ts")).remove,
   "workspace.restore": async () => (await import("./commands/workspace.ts")).restore,
   "workspace.exec": async () => (await import("./commands/workspace-exec.ts")).exec,
+  "workspace.command.list": async () => (await import("./commands/detached.ts")).list,
+  "workspace.command.attach": async () => (await import("./commands/detached.ts")).attach,
+  "workspace.command.kill": async () => (await import("./commands/detached.ts")).kill,
   "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
   "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
   "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,
@@ -60,7 +63,7 @@ export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> 
     flag("yes", "with --fix: do not ask"),
   ],
   run: TERMINAL_FLAGS,
-  "workspace.exec": TERMINAL_FLAGS,
+  "workspace.exec": [...TERMINAL_FLAGS, flag("detach", "let it go on by itself, and print its id", "d")],
   "workspace.create": [flag("id-only", "print the id and nothing else")],
 };
 
@@ -110,6 +113,7 @@ export const WORKSPACE_VARIABLE = "PYRO_WORKSPACE";
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   env: "Environments: list, install, inspect, delete",
   workspace: "Workspaces: machines that stay, with a tree that can be taken back",
+  "workspace command": "Detached commands (exec --detach): list, attach, kill",
   "workspace snapshot": "A workspace's tree under a name: create, list, delete",
   server: "The background server: status, stop",
   mcp: "Model Context Protocol",

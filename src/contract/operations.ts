@@ -1,4 +1,5 @@
 /** The table of all operations: the one list that every front end and the server are made from. */
+import { commandAttach, commandKill, commandList, commandStart } from "./command-operations.ts";
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
@@ -36,6 +37,7 @@ export const operations = {
     exec: workspaceExec,
     logs: workspaceLogs,
     reset: workspaceReset,
+    command: { start: commandStart, list: commandList, attach: commandAttach, kill: commandKill },
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },

@@ -82,7 +82,7 @@ export const execOptions = {
   timeout_seconds: timeoutSeconds
     .optional()
     .describe(
-      `seconds until every process of the command is killed; default: ${TIMEOUT_SECONDS_DEFAULT}, of one with a terminal none`,
+      `seconds until every process of the command is killed; default: ${TIMEOUT_SECONDS_DEFAULT}, with a terminal or detached none`,
     ),
   cwd: z.string().startsWith("/").optional().describe("working directory in the guest; default: /workspace"),
   env: z.array(variable).default([]).describe("NAME=VALUE for the command, repeatable"),

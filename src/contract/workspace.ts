@@ -111,6 +111,7 @@ export const loggedCommand = z.object({
   stderr: z.string().describe("its first 64 KiB, as UTF-8"),
   stdout_dropped_bytes: z.number(),
   stderr_dropped_bytes: z.number(),
+  interrupted: z.string().optional().describe("what ended a detached command from outside, as a stop of its workspace"),
 });
 
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;

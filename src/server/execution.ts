@@ -3,7 +3,7 @@ import type * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import { TIMEOUT_SECONDS_DEFAULT } from "../contract/limits.ts";
 import type { ExecResult, execOptions } from "../contract/run.ts";
-import type { Exec, ExecOutcome, OpenMachine } from "../machine/machine.ts";
+import type { Exec, ExecOutcome, ExecRequest, OpenMachine } from "../machine/machine.ts";
 import type { CommandStreams } from "./byte-streams.ts";
 import { Capture } from "./capture.ts";
 import { argvOf, displayed, environmentOf } from "./command-line.ts";
@@ -15,7 +15,10 @@ const GUEST_CWD = "/workspace";
 export type ExecInput = z.output<z.ZodObject<typeof execOptions>>;
 
 /** The byte streams that `input` asks for, or undefined. Claimed before anything slow is done. */
-export async function claimStreams(context: ServerContext, input: ExecInput): Promise<CommandStreams | undefined> {
+export async function claimStreams(
+  context: ServerContext,
+  input: Pick<ExecInput, "stream_id" | "stdin" | "output">,
+): Promise<CommandStreams | undefined> {
   const { stream_id: id, stdin, output } = input;
   if (!stdin && output === "result") return undefined;
   if (id === undefined) throw new PyroError("invalid_argument", "stream_id: byte streams need an id");
@@ -42,13 +45,9 @@ export function execute(
   { context, machine, streams, signal }: ExecutionParts,
 ): { exec: Exec; result: Promise<ExecResult> } {
   const capture = new Capture();
-  const user = input.user ?? GUEST_USER;
   signal.throwIfAborted();
   const exec = machine.exec({
-    argv: argvOf(input.command),
-    env: environmentOf(input.env),
-    cwd: input.cwd ?? GUEST_CWD,
-    user,
+    ...guestCommand(input),
     timeLimitMs: timeLimitMs(input),
     terminal: input.terminal,
     stdin: input.stdin ? streams?.stdin : undefined,
@@ -62,6 +61,18 @@ export function execute(
     .then((outcome) => resultOf(input, machine, { outcome, capture }))
     .finally(() => forget?.());
   return { exec, result };
+}
+
+/** A command's part of the input, as the guest gets it. */
+export function guestCommand(
+  input: Pick<ExecInput, "command" | "env" | "cwd" | "user">,
+): Pick<ExecRequest, "argv" | "env" | "cwd" | "user"> {
+  return {
+    argv: argvOf(input.command),
+    env: environmentOf(input.env),
+    cwd: input.cwd ?? GUEST_CWD,
+    user: input.user ?? GUEST_USER,
+  };
 }
 
 /** Who sits at a terminal ends what runs there. */

@@ -12,6 +12,7 @@ interface ExecInput {
 
 /** Runs the command, its bytes passing through as they come, and ends with its exit status. */
 export const exec: CliCommand = async (invocation) => {
+  if (invocation.extras["detach"] === true) return await (await import("./detached.ts")).start(invocation);
   const { pyro, json, output } = invocation;
   const { guest, input, options, close } = commandStreams(invocation);
   guest.open();

@@ -111,9 +111,10 @@ export function workspaceReset(result: ResetResult): string {
 
 /** One logged command's head; its output follows as it was. */
 export function commandHead(entry: LoggedCommand): string {
-  const { sequence, exit_code: exitCode, duration_ms: durationMs, cwd } = entry;
+  const { sequence, exit_code: exitCode, duration_ms: durationMs, cwd, interrupted } = entry;
+  const why = interrupted === undefined ? "" : ` interrupted=${JSON.stringify(printable(interrupted))}`;
   return lines([
-    `#${sequence} exit_code=${exitCode} duration_ms=${Math.round(durationMs)} cwd=${printable(cwd)}`,
+    `#${sequence} exit_code=${exitCode} duration_ms=${Math.round(durationMs)} cwd=${printable(cwd)}${why}`,
     `$ ${printable(entry.command)}`,
   ]);
 }
