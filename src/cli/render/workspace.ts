@@ -21,6 +21,7 @@ export function workspaceStatus(workspace: WorkspaceSummary): string {
     `Changed: ${workspace.changed ? "yes" : "no"}`,
     `Disk: ${bytesText(workspace.disk_bytes)}`,
     `Machine: ${workspace.machine}`,
+    ...(workspace.directory === null ? [] : [`Directory: ${printable(workspace.directory)}`]),
     `Stops when idle for: ${workspace.ttl_seconds} s`,
     `Last activity: ${workspace.last_activity_at}`,
     ...(stopped === null ? [] : [`Stopped: ${stopped.reason}: ${printable(stopped.message)}`]),

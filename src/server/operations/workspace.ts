@@ -18,6 +18,7 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
         name: input.name,
         labels: labelsOf(input.label),
         ttlSeconds: input.ttl_seconds,
+        directory: input.directory,
         vcpuCount: input.vcpu_count,
         memoryMib: input.mem_mib,
         machine: input.machine,
