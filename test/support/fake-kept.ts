@@ -37,7 +37,8 @@ class Keeper {
     }
     for (const piece of [...this.#pieces]) await onOutput(piece.stream, piece.data);
     let told = this.#pieces.length;
-    while (!soFar && this.outcome === undefined && this.failure === undefined) {
+    if (soFar) return this.outcome;
+    while (this.outcome === undefined && this.failure === undefined) {
       await this.#changed(signal);
       for (const piece of this.#pieces.slice(told)) await onOutput(piece.stream, piece.data);
       told = this.#pieces.length;
