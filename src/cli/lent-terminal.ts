@@ -2,7 +2,6 @@
 import { PyroError } from "../contract/error.ts";
 import type { TerminalSize } from "../contract/run.ts";
 import type { TerminalIo } from "../sdk/command-io.ts";
-import { passOutputUntouched } from "../sdk/raw-output.ts";
 
 /** Of a terminal that does not say its size, as a serial line: what terminfo(5) gives most of them. */
 const UNKNOWN_SIZE: TerminalSize = { columns: 80, rows: 24 };
@@ -29,7 +28,8 @@ export function lendTerminal({ typing }: { typing: boolean }): LentTerminal {
   const onOpen = async (resize: (size: TerminalSize) => Promise<boolean>): Promise<void> => {
     if (typing) {
       process.stdin.setRawMode(true);
-      opened = passOutputUntouched();
+      // Only here: most commands have no terminal.
+      opened = import("../sdk/raw-output.ts").then(async ({ passOutputUntouched }) => await passOutputUntouched());
     }
     // A command that ends at this moment has no size any more.
     follow = () => void resize(sizeNow()).catch(() => undefined);
