@@ -1,7 +1,7 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
 import { executionModeOf, type MachineKind, machineNameOf } from "./bootable.ts";
-import type { Exec, ExecRequest, OpenMachine } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, OpenMachine } from "./machine.ts";
 import type { ConfiguredMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
@@ -17,6 +17,8 @@ export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClo
     closing ??= scope.close().finally(onClose);
     await closing;
   };
+  const explained = async <T>(work: Promise<T>): Promise<T> =>
+    await work.catch(async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)));
   return {
     id,
     machineName: machineNameOf(kind),
@@ -32,12 +34,18 @@ export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClo
     close,
     exec: (request: ExecRequest): Exec => {
       const exec = started.exec(request);
-      const outcome = exec.outcome.catch(
-        async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)),
-      );
+      const outcome = explained(exec.outcome);
       // Awaited by whoever asked for the command; until then a failure must not count as unhandled.
       outcome.catch(() => undefined);
-      return { signal: exec.signal, outcome };
+      return { ...exec, outcome };
+    },
+    kept: (execId: string): KeptExec => {
+      const kept = started.kept(execId);
+      return {
+        ...kept,
+        attach: async (reader) => await explained(kept.attach(reader)),
+        readSoFar: async (reader) => await explained(kept.readSoFar(reader)),
+      };
     },
   };
 }

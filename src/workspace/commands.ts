@@ -2,10 +2,15 @@
 import { PyroError } from "../contract/error.ts";
 import { WORKSPACE_PATH } from "../contract/workspace.ts";
 import { withDeadline } from "../host/deadline.ts";
-import type { Exec, ExecOutcome, ExecRequest, OpenMachine } from "../machine/machine.ts";
+import type { Exec, ExecOutcome, ExecRequest, KeptExec, OpenMachine } from "../machine/machine.ts";
 import { type CommandLog, LOGGED_BYTES_MAX } from "./command-log.ts";
+import { type DetachedCommand, DetachedCommands, type DetachedNote, keepRequest } from "./detached.ts";
 
 const SIGTERM = 15;
+/** What ends with its machine is killed. */
+const KILLED: ExecOutcome = { exitCode: 137, signal: 9, timedOut: false, outOfMemory: false, durationMs: 0 };
+/** The end of a command that was ended is written to the log: a file of this host. */
+const LOGGED_DEADLINE_MS = 2000;
 
 /** What a command needs of its machine. */
 export type CommandMachine = Pick<
@@ -23,10 +28,21 @@ export interface CommandEvents {
   readonly onNotice: (notice: string) => void;
 }
 
+/** A command that is shown as `text`. `wasStopped` says whether its machine was ended on purpose. */
+interface Shown {
+  readonly text: string;
+  readonly wasStopped: () => boolean;
+}
+
 export class Commands {
+  readonly detached = new DetachedCommands();
   readonly #log: CommandLog;
   readonly #events: CommandEvents;
   readonly #running = new Set<Exec>();
+  /** What is being written of those that have ended. */
+  readonly #recording = new Set<Promise<void>>();
+  /** Whether they are being ended with their machine. */
+  #ending = false;
 
   constructor(log: CommandLog, events: CommandEvents) {
     this.#log = log;
@@ -37,18 +53,37 @@ export class Commands {
     return this.#running.size;
   }
 
-  /**
-   * A machine whose next command is this one: `text` is how it is shown, `sequence` its number. `wasStopped` says whether
-   * the machine was ended on purpose.
-   */
-  next(machine: OpenMachine, text: string, wasStopped: () => boolean): { machine: CommandMachine; sequence: number } {
+  /** A machine whose next command is this one; `sequence` is its number. */
+  next(machine: OpenMachine, shown: Shown): { machine: CommandMachine; sequence: number } {
+    this.#ending = false;
     const sequence = this.#events.number();
-    const exec = (request: ExecRequest): Exec => this.#start(machine, request, { text, sequence, wasStopped });
+    const exec = (request: ExecRequest): Exec => this.#start(machine, request, { ...shown, sequence });
     return { machine: { ...machine, exec }, sequence };
+  }
+
+  /** Starts a command that nobody waits for. `started` settles when the guest has it. */
+  detach(
+    machine: OpenMachine,
+    request: Omit<ExecRequest, "stdin" | "onOutput">,
+    shown: Shown,
+  ): { command: DetachedCommand; started: Promise<void> } {
+    const { machine: next, sequence } = this.next(machine, shown);
+    const note: DetachedNote = {
+      sequence,
+      command: shown.text,
+      cwd: request.cwd,
+      startedAt: new Date().toISOString(),
+    };
+    const exec = next.exec({ ...request, stdin: undefined, onOutput: () => undefined, keep: keepRequest(note) });
+    // Whoever comes back for it hears of it by its end.
+    exec.outcome.catch(() => undefined);
+    const kept = underStop(machine.kept(exec.id), shown.wasStopped);
+    return { command: this.detached.add(note, kept, exec.outcome), started: exec.started };
   }
 
   /** Asks every command to end and waits for that, for a bounded time. */
   async end(graceMs: number): Promise<void> {
+    this.#ending = true;
     const running = [...this.#running];
     if (running.length === 0) return;
     const ended = Promise.allSettled(
@@ -63,10 +98,24 @@ export class Commands {
     );
   }
 
+  /** Waits until what ended with its machine is in the log, for a bounded time. */
+  async logged(): Promise<void> {
+    const written = (async () => {
+      await Promise.allSettled([...this.#running].map(async ({ outcome }) => await outcome));
+      await Promise.allSettled(this.#recording);
+    })();
+    await withDeadline(
+      written,
+      LOGGED_DEADLINE_MS,
+      () => new PyroError("deadline_exceeded", "not logged in time"),
+    ).catch((failure: unknown) => this.#events.onNotice(PyroError.from(failure).message));
+    this.detached.clear();
+  }
+
   #start(
     machine: OpenMachine,
     request: ExecRequest,
-    { text, sequence, wasStopped }: { text: string; sequence: number; wasStopped: () => boolean },
+    { text, sequence, wasStopped }: Shown & { readonly sequence: number },
   ): Exec {
     const kept = { stdout: new Kept(), stderr: new Kept() };
     const exec = machine.exec({
@@ -87,18 +136,38 @@ export class Commands {
         this.#events.onActivity();
         this.#events.onEnd();
       });
+    const isDetached = request.keep !== undefined;
+    let hasStarted = false;
+    exec.started.then(() => (hasStarted = true)).catch(() => undefined);
     outcome.then(
-      (ended) => this.#record(request, ended, { text, sequence, kept }),
-      // It is told to whoever waits for the command.
-      () => undefined,
+      (ended) => {
+        const interrupted = isDetached && this.#ending ? "the workspace was stopped" : undefined;
+        this.#record(request, ended, { text, sequence, kept, interrupted });
+      },
+      (failure: unknown) => {
+        // Otherwise it is told to whoever waits for the command.
+        if (!isDetached || !hasStarted) return;
+        const interrupted = wasStopped() ? "the workspace was stopped" : PyroError.from(failure).message;
+        this.#record(request, KILLED, { text, sequence, kept, interrupted });
+      },
     );
-    return { outcome, signal: exec.signal };
+    return { ...exec, outcome };
   }
 
   #record(
     request: ExecRequest,
     outcome: ExecOutcome,
-    { text, sequence, kept }: { text: string; sequence: number; kept: Record<"stdout" | "stderr", Kept> },
+    {
+      text,
+      sequence,
+      kept,
+      interrupted,
+    }: {
+      text: string;
+      sequence: number;
+      kept: Record<"stdout" | "stderr", Kept>;
+      interrupted: string | undefined;
+    },
   ): void {
     const entry = {
       sequence,
@@ -111,11 +180,14 @@ export class Commands {
       stderr: kept.stderr.text(),
       stdout_dropped_bytes: kept.stdout.droppedBytes,
       stderr_dropped_bytes: kept.stderr.droppedBytes,
+      ...(interrupted === undefined ? {} : { interrupted }),
     };
-    this.#log.add(entry).catch((failure: unknown) => {
+    const written = this.#log.add(entry).catch((failure: unknown) => {
       // The command ran, and its caller has its output.
       this.#events.onNotice(`a command was not logged: ${PyroError.from(failure).message}`);
     });
+    this.#recording.add(written);
+    void written.then(() => this.#recording.delete(written));
   }
 }
 
@@ -136,6 +208,19 @@ class Kept {
   text(): string {
     return Buffer.concat(this.#pieces).toString("utf8");
   }
+}
+
+/** Readers are told of a stop as such. */
+function underStop(kept: KeptExec, wasStopped: () => boolean): KeptExec {
+  const explained = async <T>(work: Promise<T>): Promise<T> =>
+    await work.catch((failure: unknown) => {
+      throw wasStopped() ? stoppedUnder(failure) : failure;
+    });
+  return {
+    ...kept,
+    attach: async (reader) => await explained(kept.attach(reader)),
+    readSoFar: async (reader) => await explained(kept.readSoFar(reader)),
+  };
 }
 
 function stoppedUnder(cause: unknown): PyroError {

@@ -3,9 +3,10 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
-import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
+import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import type { WorkspaceRecord } from "./record.ts";
@@ -132,8 +133,27 @@ export class Workspace {
   async command(text: string, signal: AbortSignal): Promise<{ machine: CommandMachine; sequence: number }> {
     return await this.#take(async () => {
       const machine = this.#started();
-      return await Promise.resolve(this.#commands.next(machine, text, () => this.#stopped.has(machine)));
+      return await Promise.resolve(this.#commands.next(machine, this.#shown(machine, text)));
     }, signal);
+  }
+
+  /** Starts a command that goes on without its caller. @throws PyroError as `command` */
+  async detach(
+    text: string,
+    request: Omit<ExecRequest, "stdin" | "onOutput">,
+    signal: AbortSignal,
+  ): Promise<DetachedCommand> {
+    const { command, started } = await this.#take(async () => {
+      const machine = this.#started();
+      return await Promise.resolve(this.#commands.detach(machine, request, this.#shown(machine, text)));
+    }, signal);
+    await started;
+    return command;
+  }
+
+  /** Its detached commands, while it is started. */
+  get detached(): DetachedCommands {
+    return this.#commands.detached;
   }
 
   async loggedCommands(): Promise<LoggedCommand[]> {
@@ -210,6 +230,7 @@ export class Workspace {
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();
+    await this.#commands.logged();
     const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
     await this.#record.save({
       state: "stopped",
@@ -226,6 +247,7 @@ export class Workspace {
         this.#machine = undefined;
         this.#idle.stop();
         await machine.close();
+        await this.#commands.logged();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
         await this.#record.save({ state: "stopped", stopped, changed: true });
       })
@@ -250,6 +272,10 @@ export class Workspace {
         remedy: `pyro workspace start ${id}`,
       },
     );
+  }
+
+  #shown(machine: OpenMachine, text: string): { text: string; wasStopped: () => boolean } {
+    return { text, wasStopped: () => this.#stopped.has(machine) };
   }
 
   #count(): number {

@@ -7,12 +7,15 @@ import type {
   Exec,
   ExecOutcome,
   ExecRequest,
+  KeptExec,
   Machines,
   MachineVolume,
   OpenMachine,
   OpenRequest,
+  TerminalSize,
 } from "../../src/machine/machine.ts";
 
+import { FakeKept } from "./fake-kept.ts";
 import { FakeDisk } from "./fake-volume.ts";
 
 export interface FakeOptions {
@@ -125,6 +128,8 @@ class FakeMachine implements OpenMachine {
   readonly lost: Promise<PyroError>;
   readonly #onClose: (id: string) => void;
   readonly #ended = new AbortController();
+  readonly #kept = new FakeKept();
+  #execs = 0;
   #lose: (why: PyroError) => void = () => undefined;
 
   readonly #disk: FakeDisk | undefined;
@@ -140,8 +145,28 @@ class FakeMachine implements OpenMachine {
   }
 
   exec(request: ExecRequest): Exec {
+    this.#execs += 1;
+    const id = this.#execs.toString(16).padStart(16, "0");
+    const resizes = new EventTarget();
+    const running = this.#kept.keeping(id, request, (wanted) => this.#run(wanted, resizes));
+    return {
+      ...running,
+      id,
+      started: Promise.resolve(),
+      resize: (size) => {
+        resizes.dispatchEvent(new CustomEvent("resize", { detail: size }));
+        return Promise.resolve(request.terminal !== undefined && !this.#ended.signal.aborted);
+      },
+    };
+  }
+
+  kept(id: string): KeptExec {
+    return this.#kept.kept(id);
+  }
+
+  #run(request: ExecRequest, resizes: EventTarget): Pick<Exec, "signal" | "outcome"> {
     const signals = new EventTarget();
-    const context = { request, signals, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
+    const context = { request, signals, resizes, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
     const outcome = (async () => {
       const [name = "", ...args] = request.argv;
       const command = COMMANDS[name.split("/").at(-1) ?? ""];
@@ -171,6 +196,7 @@ class FakeMachine implements OpenMachine {
 interface CommandContext {
   readonly request: ExecRequest;
   readonly signals: EventTarget;
+  readonly resizes: EventTarget;
   readonly ended: AbortSignal;
   readonly lose: (why: PyroError) => void;
   readonly disk: FakeDisk | undefined;
@@ -250,6 +276,23 @@ const COMMANDS: Readonly<Record<string, FakeCommand>> = {
     await say(context, "stdout", "sleeping\n");
     await aborted(context.ended);
     return { exitCode: 137, signal: 9 };
+  },
+  /** Says its terminal's size now and at every change, and what is typed, byte by byte, up to a `q`. */
+  terminal: async (_args, context) => {
+    const { terminal, env } = context.request;
+    const size = (now: TerminalSize | undefined): string => (now === undefined ? "none" : `${now.columns}x${now.rows}`);
+    context.resizes.addEventListener(
+      "resize",
+      (event) => void say(context, "stdout", `resized ${size((event as CustomEvent<TerminalSize>).detail)}\r\n`),
+    );
+    await say(context, "stdout", `terminal ${size(terminal)} ${env["TERM"] ?? "without TERM"}\r\n`);
+    for await (const piece of context.request.stdin ?? []) {
+      for (const byte of piece) {
+        if (byte === 0x71) return { exitCode: 5 };
+        await say(context, "stdout", `byte ${byte}\r\n`);
+      }
+    }
+    return { exitCode: 0 };
   },
   timeout: () => Promise.resolve({ exitCode: 124, signal: 9, timedOut: true }),
   oom: () => Promise.resolve({ exitCode: 137, signal: 9, outOfMemory: true }),

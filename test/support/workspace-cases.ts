@@ -145,6 +145,51 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
     },
   },
   {
+    name: "a detached command goes on without its caller, keeps its last output, and ends with its workspace",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const start = async (command: string, timeout?: number): Promise<string> => {
+        const limit = timeout === undefined ? {} : { timeout_seconds: timeout };
+        return (await pyro.workspace.command.start({ workspace: id, command, ...limit })).exec_id;
+      };
+      const attach = async (exec_id: string) => await pyro.workspace.command.attach({ workspace: id, exec_id });
+      const numbers = Array.from({ length: 400_000 }, (_, index) => `${index + 1}\n`).join("");
+      const flood = await start("seq 400000; echo end >&2; sleep 998 & exit 3");
+      // A reader from the beginning may miss some in the middle, one that comes after its end has the last bytes.
+      const live = await attach(flood);
+      assert.deepEqual([live.exit_code, live.stderr, live.state], [3, "end\n", "exited"]);
+      assert.equal(live.stdout.length + live.stdout_dropped_bytes, numbers.length);
+      const late = await attach(flood);
+      assert.ok(late.stdout_dropped_bytes > 0 && late.stdout.length > 256 * 1024, "the last bytes are kept");
+      assert.ok(numbers.slice(late.stdout_dropped_bytes) === late.stdout, "and are the last ones");
+      const timed = await attach(await start("echo before; sleep 997", 1));
+      assert.deepEqual([timed.timed_out, timed.exit_code, timed.stdout], [true, 124, "before\n"]);
+      const killed = await start("setsid sleep 996 & echo said; wait");
+      const isSaid = async (): Promise<boolean> =>
+        (await pyro.workspace.command.attach({ workspace: id, exec_id: killed, so_far: true })).stdout === "said\n";
+      await until(isSaid, 10_000, "it has said something");
+      await pyro.workspace.command.kill({ workspace: id, exec_id: killed, signal: "KILL" });
+      assert.equal((await attach(killed)).exit_code, 137);
+      const left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 99[6-8]' || true";
+      await until(async () => (await workspace.sh(left)) === "0\n", 10_000, "nothing is left of those that ended");
+      await start("echo working; sleep 999");
+      assert.equal((await pyro.workspace.status({ workspace: id })).running_commands, 1);
+      await pyro.workspace.stop({ workspace: id });
+      const { entries } = await pyro.workspace.logs({ workspace: id });
+      assert.deepEqual(
+        entries.filter(({ command }) => !command.startsWith("cat")).map((each) => [each.exit_code, each.interrupted]),
+        [
+          [3, undefined],
+          [124, undefined],
+          [137, undefined],
+          [143, "the workspace was stopped"],
+        ],
+      );
+      await pyro.workspace.start({ workspace: id });
+      assert.deepEqual((await pyro.workspace.command.list({ workspace: id })).commands, []);
+    },
+  },
+  {
     name: "git works for root and for the workspace's user, whoever made the repository",
     run: async (workspace) => {
       const commit = "git -c user.name=a -c user.email=a@example.com commit --quiet --allow-empty --message";

@@ -63,6 +63,7 @@ pub(super) fn command(command: &Command) -> proto::Command {
         stdout_bytes: command.stdout.produced(),
         stderr_bytes: command.stderr.produced(),
         exit: command.end().map(exit),
+        note: command.note.clone(),
     }
 }
 

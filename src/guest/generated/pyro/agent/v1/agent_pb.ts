@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIqMBChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cCJQChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJEioKBnZvbHVtZRgCIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiNQoLVm9sdW1lU2V0dXASFAoMc25hcHNob3RfaWRzGAEgAygJEhAKCHJlc2V0X3RvGAIgASgJIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIkMKFlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QSEQoJd2FybV9hcmd2GAEgAygJEhYKDndvcmtzcGFjZV9wYXRoGAIgASgJIhkKF1ByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlIvYBCgxTdGFydFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIMCgRhcmd2GAIgAygMEjcKC2Vudmlyb25tZW50GAMgAygLMiIucHlyby5hZ2VudC52MS5FbnZpcm9ubWVudFZhcmlhYmxlEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAQgASgMEgwKBHVzZXIYBSABKAkSFQoNdGltZV9saW1pdF9tcxgGIAEoBBINCgVzdGRpbhgHIAEoCBIUCgx1bml4X3RpbWVfbnMYCCABKAQSKQoIdGVybWluYWwYCSABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIjIKE0Vudmlyb25tZW50VmFyaWFibGUSDAoEbmFtZRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIpCghUZXJtaW5hbBIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iHAoNU3RhcnRSZXNwb25zZRILCgNwaWQYASABKA0iTgoNQXR0YWNoUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhUKDXN0ZG91dF9vZmZzZXQYAiABKAQSFQoNc3RkZXJyX29mZnNldBgDIAEoBCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCIhCg5SZWxlYXNlUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIhEKD1JlbGVhc2VSZXNwb25zZSINCgtMaXN0UmVxdWVzdCI4CgxMaXN0UmVzcG9uc2USKAoIY29tbWFuZHMYASADKAsyFi5weXJvLmFnZW50LnYxLkNvbW1hbmQihwEKB0NvbW1hbmQSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDwoHcnVubmluZxgDIAEoCBIUCgxzdGRvdXRfYnl0ZXMYBCABKAQSFAoMc3RkZXJyX2J5dGVzGAUgASgEEiEKBGV4aXQYBiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyvgcKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIqMBChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cCJQChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJEioKBnZvbHVtZRgCIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiNQoLVm9sdW1lU2V0dXASFAoMc25hcHNob3RfaWRzGAEgAygJEhAKCHJlc2V0X3RvGAIgASgJIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIkMKFlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QSEQoJd2FybV9hcmd2GAEgAygJEhYKDndvcmtzcGFjZV9wYXRoGAIgASgJIhkKF1ByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlIpgCCgxTdGFydFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIMCgRhcmd2GAIgAygMEjcKC2Vudmlyb25tZW50GAMgAygLMiIucHlyby5hZ2VudC52MS5FbnZpcm9ubWVudFZhcmlhYmxlEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAQgASgMEgwKBHVzZXIYBSABKAkSFQoNdGltZV9saW1pdF9tcxgGIAEoBBINCgVzdGRpbhgHIAEoCBIUCgx1bml4X3RpbWVfbnMYCCABKAQSKQoIdGVybWluYWwYCSABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsEhIKCmtlZXBfYnl0ZXMYCiABKA0SDAoEbm90ZRgLIAEoDCIyChNFbnZpcm9ubWVudFZhcmlhYmxlEgwKBG5hbWUYASABKAwSDQoFdmFsdWUYAiABKAwiKQoIVGVybWluYWwSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIhwKDVN0YXJ0UmVzcG9uc2USCwoDcGlkGAEgASgNImQKDUF0dGFjaFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIVCg1zdGRvdXRfb2Zmc2V0GAIgASgEEhUKDXN0ZGVycl9vZmZzZXQYAyABKAQSFAoMc2tpcF9kcm9wcGVkGAQgASgIImcKDkF0dGFjaFJlc3BvbnNlEicKBm91dHB1dBgBIAEoCzIVLnB5cm8uYWdlbnQudjEuT3V0cHV0SAASIwoEZXhpdBgCIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdEgAQgcKBWV2ZW50Ik0KBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5weXJvLmFnZW50LnYxLlN0cmVhbRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCKqAQoERXhpdBIOCgRjb2RlGAEgASgNSAASEAoGc2lnbmFsGAIgASgNSAASEwoJdGltZWRfb3V0GAMgASgISAASNAoNc3RhcnRfZmFpbHVyZRgEIAEoCzIbLnB5cm8uYWdlbnQudjEuU3RhcnRGYWlsdXJlSAASEwoLZHVyYXRpb25fbXMYBSABKAQSFQoNb3V0X29mX21lbW9yeRgGIAEoCEIJCgdvdXRjb21lIkIKDFN0YXJ0RmFpbHVyZRISCgpzaGVsbF9jb2RlGAEgASgNEg0KBWVycm5vGAIgASgFEg8KB21lc3NhZ2UYAyABKAkiSgoMU3RkaW5SZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwSCwoDZW5kGAQgASgIIjcKDVN0ZGluUmVzcG9uc2USFgoOYWNjZXB0ZWRfYnl0ZXMYASABKAQSDgoGY2xvc2VkGAIgASgIIjAKDVNpZ25hbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIOCgZzaWduYWwYAiABKA0iIwoOU2lnbmFsUmVzcG9uc2USEQoJZGVsaXZlcmVkGAEgASgIIksKDVJlc2l6ZVJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIpCgh0ZXJtaW5hbBgCIAEoCzIXLnB5cm8uYWdlbnQudjEuVGVybWluYWwiEAoOUmVzaXplUmVzcG9uc2UiHgoLS2lsbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCSIOCgxLaWxsUmVzcG9uc2UiIQoOUmVsZWFzZVJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCSIRCg9SZWxlYXNlUmVzcG9uc2UiDQoLTGlzdFJlcXVlc3QiOAoMTGlzdFJlc3BvbnNlEigKCGNvbW1hbmRzGAEgAygLMhYucHlyby5hZ2VudC52MS5Db21tYW5kIpUBCgdDb21tYW5kEg8KB2V4ZWNfaWQYASABKAkSCwoDcGlkGAIgASgNEg8KB3J1bm5pbmcYAyABKAgSFAoMc3Rkb3V0X2J5dGVzGAQgASgEEhQKDHN0ZGVycl9ieXRlcxgFIAEoBBIhCgRleGl0GAYgASgLMhMucHlyby5hZ2VudC52MS5FeGl0EgwKBG5vdGUYCSABKAwqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyxggKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEkUKBlJlc2l6ZRIcLnB5cm8uYWdlbnQudjEuUmVzaXplUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuUmVzaXplUmVzcG9uc2USPwoES2lsbBIaLnB5cm8uYWdlbnQudjEuS2lsbFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLktpbGxSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -465,6 +465,22 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
    * @generated from field: pyro.agent.v1.Terminal terminal = 9;
    */
   terminal?: Terminal | undefined;
+
+  /**
+   * Since version 2: bytes of each stream that are kept for readers who come later, at most 4 MiB. The oldest are dropped for
+   * what follows, so that the command never waits for a reader; acknowledgements forget nothing. 0: it waits until its output is
+   * acknowledged.
+   *
+   * @generated from field: uint32 keep_bytes = 10;
+   */
+  keepBytes: number;
+
+  /**
+   * Since version 2: what the host wants to be told by List, for the time when its own memory is gone; at most 16 KiB.
+   *
+   * @generated from field: bytes note = 11;
+   */
+  note: Uint8Array;
 };
 
 /**
@@ -559,6 +575,14 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
    * @generated from field: uint64 stderr_offset = 3;
    */
   stderrOffset: bigint;
+
+  /**
+   * First message, since version 2: where bytes were dropped (`keep_bytes`), the first offset that is kept takes the place of an
+   * earlier one, also later in the stream. Otherwise such an offset is OUT_OF_RANGE.
+   *
+   * @generated from field: bool skip_dropped = 4;
+   */
+  skipDropped: boolean;
 };
 
 /**
@@ -830,6 +854,71 @@ export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 27);
 
 /**
+ * @generated from message pyro.agent.v1.ResizeRequest
+ */
+export type ResizeRequest = Message<"pyro.agent.v1.ResizeRequest"> & {
+  /**
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+
+  /**
+   * @generated from field: pyro.agent.v1.Terminal terminal = 2;
+   */
+  terminal?: Terminal | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ResizeRequest.
+ * Use `create(ResizeRequestSchema)` to create a new message.
+ */
+export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 28);
+
+/**
+ * @generated from message pyro.agent.v1.ResizeResponse
+ */
+export type ResizeResponse = Message<"pyro.agent.v1.ResizeResponse"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.ResizeResponse.
+ * Use `create(ResizeResponseSchema)` to create a new message.
+ */
+export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 29);
+
+/**
+ * @generated from message pyro.agent.v1.KillRequest
+ */
+export type KillRequest = Message<"pyro.agent.v1.KillRequest"> & {
+  /**
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.KillRequest.
+ * Use `create(KillRequestSchema)` to create a new message.
+ */
+export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 30);
+
+/**
+ * @generated from message pyro.agent.v1.KillResponse
+ */
+export type KillResponse = Message<"pyro.agent.v1.KillResponse"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.KillResponse.
+ * Use `create(KillResponseSchema)` to create a new message.
+ */
+export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 31);
+
+/**
  * @generated from message pyro.agent.v1.ReleaseRequest
  */
 export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
@@ -844,7 +933,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -857,7 +946,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 29);
+  messageDesc(file_pyro_agent_v1_agent, 33);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -870,7 +959,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 30);
+  messageDesc(file_pyro_agent_v1_agent, 34);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -887,7 +976,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 31);
+  messageDesc(file_pyro_agent_v1_agent, 35);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -924,6 +1013,13 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
    * @generated from field: pyro.agent.v1.Exit exit = 6;
    */
   exit?: Exit | undefined;
+
+  /**
+   * As the Start had it. (7 and 8 are left for where what is kept begins.)
+   *
+   * @generated from field: bytes note = 9;
+   */
+  note: Uint8Array;
 };
 
 /**
@@ -931,7 +1027,7 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 32);
+  messageDesc(file_pyro_agent_v1_agent, 36);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -1087,6 +1183,27 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof SyncVolumeRequestSchema;
     output: typeof SyncVolumeResponseSchema;
+  },
+  /**
+   * Changes the size of a command's terminal; its foreground processes get SIGWINCH. FAILED_PRECONDITION: it has none.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Resize
+   */
+  resize: {
+    methodKind: "unary";
+    input: typeof ResizeRequestSchema;
+    output: typeof ResizeResponseSchema;
+  },
+  /**
+   * Ends every process of a command (cgroup.kill), also what its first process left behind, and forgets nothing: its output and
+   * end can be had until its release.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Kill
+   */
+  kill: {
+    methodKind: "unary";
+    input: typeof KillRequestSchema;
+    output: typeof KillResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);
