@@ -9,7 +9,7 @@ import { setUp } from "./setup/setup.mjs";
 import { runEntry, say, seconds } from "./terminal.mjs";
 
 const PARTS = [
-  { name: "guest agent and launcher (cargo)", build: buildPrograms },
+  { name: "guest agent and host programs (cargo)", build: buildPrograms },
   { name: "bundles (esbuild)", build: buildBundles },
   { name: "declarations (tsc)", build: buildDeclarations },
 ];

@@ -4,7 +4,7 @@
 //! - [`channel`] opens byte streams to the host, each with a [`greeting`],
 //! - [`service`] answers the host's calls on them,
 //! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
-//! - [`volume`] is what a workspace keeps,
+//! - [`volume`] is what a workspace keeps, [`seed`] what it begins with,
 //! - [`exec`] runs commands, and [`reaper`] takes in what died.
 
 pub mod boot;
@@ -17,6 +17,7 @@ pub mod kernel_files;
 pub mod passwd;
 pub mod proto;
 pub mod reaper;
+pub mod seed;
 pub mod service;
 pub mod system_error;
 pub mod volume;

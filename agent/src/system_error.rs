@@ -14,6 +14,12 @@ pub struct SystemError {
 }
 
 impl SystemError {
+    /// A step that failed with this number.
+    #[must_use]
+    pub fn new(what: String, errno: Errno) -> Self {
+        Self { what, errno }
+    }
+
     /// The kernel error behind the failure.
     #[must_use]
     pub fn errno(&self) -> Errno {

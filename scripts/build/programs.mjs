@@ -1,4 +1,4 @@
-/** The two static programs, built by cargo and copied to dist/ with a manifest that says what they must be. */
+/** The static programs, built by cargo and copied to dist/ with a manifest that says what they must be. */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -9,7 +9,11 @@ import { Refusal } from "../terminal.mjs";
 import { whyNotStatic } from "./elf.mjs";
 
 /** Where each program goes in dist/, by the name of its cargo binary. */
-export const PROGRAMS = { "pyro-agent": "guest/pyro-agent", "pyro-launch": "host/pyro-launch" };
+export const PROGRAMS = {
+  "pyro-agent": "guest/pyro-agent",
+  "pyro-launch": "host/pyro-launch",
+  "pyro-seed": "host/pyro-seed",
+};
 const MANIFEST = join(DIST, "manifest.json");
 
 /** Cargo decides what is to be compiled; only what changed is copied, so that a running program is never rewritten. */

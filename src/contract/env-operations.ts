@@ -61,6 +61,7 @@ export const envPrune = operation({
   output: z.object({
     deleted_environment_dirs: z.array(z.string()),
     count: z.number(),
+    deleted_seeds: z.array(z.string()).describe("seeds that no workspace needed, those in the trash counted"),
     freed_bytes: z.number().describe("bytes of disk given back"),
     kept_in_use: z.array(z.string()).describe("left alone because a machine uses them"),
   }),

@@ -5,6 +5,7 @@ import { operation } from "./operation.ts";
 import { BYTE_STREAM_FIELDS, environmentName, execOptions, execResult, machineEvent, machineOptions } from "./run.ts";
 import {
   BASELINE_NAME,
+  createEvent,
   hostDirectory,
   label,
   loggedCommand,
@@ -32,18 +33,27 @@ export const workspaceCreate = operation({
     name: newWorkspaceName.optional().describe("name that can be used instead of the id"),
     label: z.array(label).default([]).describe("KEY=VALUE to find it by, repeatable"),
     ttl_seconds: ttlSeconds.default(TTL_SECONDS_DEFAULT),
+    seed_path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("directory on this host whose content /workspace begins with; it is copied"),
     directory: hostDirectory.optional(),
     ...machineOptions,
   }),
   output: workspaceSummary,
-  events: machineEvent,
+  events: createEvent,
   // The CLI says where it was called.
   plumbing: ["directory"],
   place: "server",
   cli: {
     path: ["workspace", "create"],
     positionals: ["environment"],
-    examples: ["pyro workspace create debian:12", "pyro ws create debian:12-build --name api --label team=web"],
+    examples: [
+      "pyro workspace create debian:12",
+      "pyro workspace create debian:12 --seed-path ./repo",
+      "pyro ws create debian:12-build --name api --label team=web",
+    ],
   },
   mcp: CHANGING,
 });

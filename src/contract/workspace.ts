@@ -1,7 +1,7 @@
 /** Shapes of workspaces, as every front end shows them. */
 import * as z from "zod";
 import { TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN } from "./limits.ts";
-import { confinement, executionMode, isolation, MACHINE_NAMES } from "./run.ts";
+import { confinement, executionMode, isolation, MACHINE_NAMES, machineEvent } from "./run.ts";
 
 /** Where the tree of a workspace is in its guest. */
 export const WORKSPACE_PATH = "/workspace";
@@ -70,7 +70,14 @@ export const workspaceSummary = z.object({
   state: z.enum(["started", "stopped"]),
   workspace_path: z.string(),
   directory: z.string().nullable().describe("directory on this host that it was made from; null: none was said"),
-  workspace_seed: z.object({ mode: z.enum(["empty"]).describe("where its first content came from") }),
+  workspace_seed: z.object({
+    mode: z.enum(["empty", "directory", "tar_archive"]).describe("where its first content came from"),
+    seed_path: z.string().nullable().describe("the directory or archive on the host"),
+    seed_id: z.string().nullable().describe("the seed that it shares with others; null: it has none, or took it in"),
+    entry_count: z.int(),
+    bytes_written: z.number(),
+    warnings: z.array(z.string()).describe("what was left out, taken out, or may be secret"),
+  }),
   machine: z.enum(MACHINE_NAMES).describe("what it runs on, or ran on last"),
   execution_mode: executionMode,
   vm_id: z.string().nullable().describe("its machine, while it is started"),
@@ -99,6 +106,19 @@ export const workspaceSummary = z.object({
   deleted_at: z.string().nullable().describe("when it was moved to the trash"),
 });
 
+/** What happens while a workspace is made: the machine's events, and how far its seed is if it is a new one. */
+export const createEvent = z.discriminatedUnion("type", [
+  ...machineEvent.options,
+  z.object({
+    type: z.literal("seed"),
+    phase: z
+      .enum(["read", "fill", "compare", "sprout"])
+      .describe("read: from the host; fill: into the seed; compare: with its source; sprout: the first volume of it"),
+    entries: z.int().describe("names so far"),
+    bytes: z.number().describe("bytes so far"),
+  }),
+]);
+
 export const snapshotSummary = z.object({
   workspace_id: z.string(),
   snapshot_name: z.string(),
@@ -123,6 +143,7 @@ export const loggedCommand = z.object({
 });
 
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
+export type CreateEvent = z.infer<typeof createEvent>;
 export type SnapshotSummary = z.infer<typeof snapshotSummary>;
 export type LoggedCommand = z.infer<typeof loggedCommand>;
 export type StopReason = z.infer<typeof stopReason>;

@@ -1,5 +1,5 @@
 /**
- * The files that are shipped beside pyro's own code: the guest agent, the launcher, and the manifest that says what they
+ * The files that are shipped beside pyro's own code: the guest agent, the launcher, the reader of seeds, and the manifest that says what they
  * must be. Found from where this module lies, so the same code works in dist/ and compiled for the tests.
  */
 import { createHash } from "node:crypto";
@@ -9,10 +9,11 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PyroError } from "../contract/error.ts";
 
-export type PackageProgram = "agent" | "launcher";
+export type PackageProgram = "agent" | "launcher" | "seeder";
 
 const PROGRAMS = {
   agent: { name: "guest/pyro-agent", variable: "PYRO_AGENT_PATH" },
+  seeder: { name: "host/pyro-seed", variable: "PYRO_SEEDER_PATH" },
   launcher: { name: "host/pyro-launch", variable: "PYRO_LAUNCHER_PATH" },
 } as const satisfies Record<PackageProgram, { name: string; variable: string }>;
 

@@ -21,6 +21,7 @@ const SETTINGS: Readonly<Record<string, Kind>> = {
   PYRO_KERNEL_MODULES: "path",
   PYRO_AGENT_PATH: "path",
   PYRO_LAUNCHER_PATH: "path",
+  PYRO_SEEDER_PATH: "path",
   PYRO_DEBIAN_MIRROR: "text",
   PYRO_READY_MACHINES: "text",
   PYRO_SERVER_IDLE_SECONDS: "text",

@@ -36,7 +36,13 @@ export async function configureGuest(
         workspacePath: WORKSPACE_PATH,
         ...(volume === undefined
           ? {}
-          : { volume: { snapshotIds: [...volume.snapshotIds], resetTo: volume.resetTo ?? "" } }),
+          : {
+              volume: {
+                snapshotIds: [...volume.snapshotIds],
+                resetTo: volume.resetTo ?? "",
+                seeded: volume.seedPath !== undefined,
+              },
+            }),
       },
       { timeoutMs: volume === undefined ? CONFIGURE_DEADLINE_MS : VOLUME_DEADLINE_MS },
     );

@@ -1,4 +1,5 @@
 /** All of the machine layer that talks with guests: what a server loads when it starts its first machine. */
+export { makeSeed, sproutVolume } from "./guest-seed.ts";
 export { openGuestLink } from "../guest/link.ts";
 export { startExec } from "./exec.ts";
 export { keptExec } from "./kept-exec.ts";

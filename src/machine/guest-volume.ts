@@ -10,6 +10,9 @@ import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
 /** Writing a guest's memory full of dirty pages to a slow disk. */
 const SYNC_DEADLINE_MS = 120_000;
 
+/** Copying up to 64 GiB under emulation. */
+const FLATTEN_DEADLINE_MS = 4 * 3_600_000;
+
 /** The volume that the guest behind `link` was configured with. */
 export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineVolume {
   const options = { timeoutMs: SYNC_DEADLINE_MS };
@@ -21,6 +24,10 @@ export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineV
     },
     deleteSnapshot: async (snapshotId) => {
       await explained("deleting a snapshot", agent.deleteSnapshot({ snapshotId }, options));
+    },
+    flatten: async () => {
+      const call = agent.flattenVolume({}, { timeoutMs: FLATTEN_DEADLINE_MS });
+      return stateOf((await explained("moving the seed into the volume", call)).volume);
     },
     sync: async ({ trim }) => {
       return stateOf((await explained("writing the volume", agent.syncVolume({ trim }, options))).volume);

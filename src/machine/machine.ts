@@ -112,6 +112,8 @@ export interface MachineVolume {
   createSnapshot(id: string): Promise<{ volume: VolumeState; tree: TreeCount }>;
   /** @throws PyroError not_found */
   deleteSnapshot(id: string): Promise<void>;
+  /** Moves what lies on the seed into the volume, which needs the seed no more. @throws PyroError resource_exhausted */
+  flatten(): Promise<VolumeState>;
   /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */
   sync(options: { trim: boolean }): Promise<VolumeState>;
 }
@@ -124,7 +126,34 @@ export interface VolumeRequest {
   readonly snapshotIds: readonly string[];
   /** Id of the snapshot, or `baseline`, that the workspace becomes a copy of; undefined: it stays as it is. */
   readonly resetTo: string | undefined;
+  /** The seed that the volume was sprouted from; undefined: none. */
+  readonly seedPath?: string | undefined;
 }
+
+/** How far a guest is with a seed. */
+export interface SeedStep {
+  readonly phase: "fill" | "compare";
+  /** Names and bytes that were written, or compared. */
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** What a machine that is nobody's makes, before it ends. */
+export type Workshop =
+  | {
+      readonly makes: "seed";
+      /** A stream as pyro-seed writes it, in a file of the seed slot's size. */
+      readonly streamPath: string;
+      /** An empty volume, that becomes the seed. */
+      readonly volumePath: string;
+      readonly onStep: (step: SeedStep) => void;
+    }
+  | {
+      readonly makes: "volume";
+      readonly seedPath: string;
+      /** A file of a volume's size, whatever is in it. */
+      readonly volumePath: string;
+    };
 
 export interface OpenMachine {
   /** 12 hexadecimal digits. */
@@ -164,10 +193,18 @@ export interface OpenRequest {
   readonly onPhase: (phase: "create" | "start", vmId: string | undefined) => void;
 }
 
+/** The machine that a workshop runs in. */
+export type WorkshopRequest = Omit<OpenRequest, "volume" | "onPhase">;
+
 /** All machines of one server. */
 export interface Machines {
   /** Pulls the environment when it is not installed, then starts a machine; on abort nothing is left. */
   open(request: OpenRequest): Promise<OpenMachine>;
+  /**
+   * Has a machine of this kind make something, and ends it; on abort the machine is gone, and what it made is of no use.
+   * @throws PyroError guest_failed when what was made is not what was to be made, resource_exhausted
+   */
+  work(request: WorkshopRequest, workshop: Workshop): Promise<void>;
   /** Installs an environment and makes its template. */
   pull(
     name: string,

@@ -6,11 +6,17 @@ import type { MachineName } from "../contract/run.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { type BootableEnvironment, type MachineKind, templateParts } from "./bootable.ts";
 import { ensureEmptySeed, endLeftoverMachines } from "./machine-directory.ts";
-import type { Machines, OpenMachine, OpenRequest } from "./machine.ts";
+import type { Machines, OpenMachine, OpenRequest, Workshop, WorkshopRequest } from "./machine.ts";
 import { openMachine } from "./open-machine.ts";
 import { ReadyMachines } from "./ready-machines.ts";
 import { SingleFlight } from "../host/single-flight.ts";
-import { type ConfiguredMachine, ensureTemplate, type StartContext, startFromTemplate } from "./start.ts";
+import {
+  type ConfiguredMachine,
+  ensureTemplate,
+  type StartContext,
+  startFromTemplate,
+  workFromTemplate,
+} from "./start.ts";
 import { removePartialTemplates, type Template, templateKey } from "./template.ts";
 
 /** What the machine layer needs of the layers below, chosen by whoever composes the server. */
@@ -76,6 +82,10 @@ class MachineTable implements Machines {
     return await this.#untilClosed(request.signal, async (signal) => await this.#open({ ...request, signal }));
   }
 
+  async work(request: WorkshopRequest, workshop: Workshop): Promise<void> {
+    await this.#untilClosed(request.signal, async (signal) => await this.#work({ ...request, signal }, workshop));
+  }
+
   async pull(
     name: string,
     options: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
@@ -103,18 +113,7 @@ class MachineTable implements Machines {
   }
 
   async #open(request: OpenRequest): Promise<OpenMachine> {
-    const vmm = await this.#sources.vmm(request.requireIsolation, request.machine);
-    request.onPhase("create", undefined);
-    const environment = await this.#sources.environment(request.environment, {
-      force: false,
-      signal: request.signal,
-      onProgress: request.onPull,
-    });
-    const shape = {
-      vcpuCount: request.vcpuCount ?? environment.defaults.vcpuCount,
-      memoryMib: request.memoryMib ?? environment.defaults.memoryMib,
-    };
-    const kind: MachineKind = { environment, shape, ...vmm };
+    const kind = await this.#kind(request, () => request.onPhase("create", undefined));
     const started = await this.#using(kind, async () => {
       // A ready machine has no volume, and none can be given to it.
       const ready = request.volume === undefined ? await this.#ready.take(kind, request.signal) : undefined;
@@ -129,6 +128,31 @@ class MachineTable implements Machines {
     this.#changed();
     request.onPhase("start", machine.id);
     return machine;
+  }
+
+  async #work(request: WorkshopRequest, workshop: Workshop): Promise<void> {
+    const kind = await this.#kind(request, () => undefined);
+    await this.#using(kind, async () => {
+      await this.#fromTemplate(kind, request, async (template, context) => {
+        await workFromTemplate(kind, template, context, workshop);
+      });
+    });
+  }
+
+  /** The kind that is asked for; `onChosen` is called when it is known that there is one. */
+  async #kind(request: WorkshopRequest, onChosen: () => void): Promise<MachineKind> {
+    const vmm = await this.#sources.vmm(request.requireIsolation, request.machine);
+    onChosen();
+    const environment = await this.#sources.environment(request.environment, {
+      force: false,
+      signal: request.signal,
+      onProgress: request.onPull,
+    });
+    const shape = {
+      vcpuCount: request.vcpuCount ?? environment.defaults.vcpuCount,
+      memoryMib: request.memoryMib ?? environment.defaults.memoryMib,
+    };
+    return { environment, shape, ...vmm };
   }
 
   async #pull(
@@ -154,18 +178,28 @@ class MachineTable implements Machines {
   }
 
   async #start(kind: MachineKind, request: OpenRequest): Promise<ConfiguredMachine> {
+    return await this.#fromTemplate(kind, request, async (template, context) => {
+      return await startFromTemplate(kind, template, context, request.volume);
+    });
+  }
+
+  async #fromTemplate<T>(
+    kind: MachineKind,
+    request: WorkshopRequest,
+    start: (template: Template, context: StartContext) => Promise<T>,
+  ): Promise<T> {
     checkMemory(kind);
     const context = this.#context(request.signal);
     const build = (): void => request.onPull({ phase: "template", environment: kind.environment.name });
     const template = await this.#template(kind, context, build);
     try {
-      return await startFromTemplate(kind, template, context, request.volume);
+      return await start(template, context);
     } catch (failure) {
       // Nothing of the caller's has run yet, so a template that this VMM does not load may be made again: once.
       if (!PyroError.is(failure) || !TEMPLATE_MAY_BE_UNFIT.includes(failure.code)) throw failure;
       this.#sources.onNotice(`${kind.environment.name} did not start from its template: ${failure.message}`);
       const another = await this.#template(kind, context, build, template.id);
-      return await startFromTemplate(kind, another, context, request.volume);
+      return await start(another, context);
     }
   }
 

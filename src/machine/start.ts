@@ -7,7 +7,7 @@ import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.t
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import type * as GuestSide from "./guest-side.ts";
-import type { Exec, ExecRequest, KeptExec, MachineVolume, VolumeRequest } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, MachineVolume, VolumeRequest, Workshop } from "./machine.ts";
 import {
   createMachineDirectory,
   createPlaceholderVolume,
@@ -58,6 +58,8 @@ interface Launch {
   readonly deadlineMs: number;
   /** Undefined: an empty one, that goes with the machine. */
   readonly volumePath: string | undefined;
+  /** Undefined: the empty one. */
+  readonly seedPath: string | undefined;
   readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
   /** What the guest must have done before the machine counts as started. */
   readonly setUp: (machine: StartedMachine, guestSide: typeof GuestSide) => Promise<void>;
@@ -77,6 +79,7 @@ export async function startFromTemplate(
   const started = await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
     volumePath: request?.path,
+    seedPath: request?.seedPath,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
     setUp: async ({ link, id }, { configureGuest, guestVolume }) => {
       const opened = await configureGuest(link, id, request);
@@ -84,6 +87,25 @@ export async function startFromTemplate(
     },
   });
   return { ...started, volume };
+}
+
+/** Has a machine from the template, which must be there, do its work, and ends it. @throws PyroError as startFromTemplate */
+export async function workFromTemplate(
+  kind: MachineKind,
+  template: TemplateFiles,
+  context: StartContext,
+  workshop: Workshop,
+): Promise<void> {
+  const machine = await launch(kind, context, {
+    deadlineMs: RESTORE_DEADLINE_MS,
+    volumePath: workshop.volumePath,
+    seedPath: workshop.makes === "seed" ? workshop.streamPath : workshop.seedPath,
+    start: (plan) => kind.driver.restore(plan, template, context.signal),
+    setUp: async ({ link }, { makeSeed, sproutVolume }) => {
+      await (workshop.makes === "seed" ? makeSeed(link, workshop.onStep) : sproutVolume(link));
+    },
+  });
+  await machine.scope.close();
 }
 
 /**
@@ -111,6 +133,7 @@ async function coldBootAndSave(kind: MachineKind, files: TemplateFiles, context:
   const machine = await launch(kind, context, {
     deadlineMs: BOOT_DEADLINE_MS,
     volumePath: undefined,
+    seedPath: undefined,
     start: (plan) => kind.driver.boot(plan, { memoryPath: files.memoryPath }),
     setUp: async ({ link, vmm }, { prepareTemplate }) => {
       await prepareTemplate(link);
@@ -131,7 +154,7 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     const id = newMachineId();
-    const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope, volumePath: how.volumePath });
+    const { plan, recordProcess } = await prepareDirectory(kind, id, { context, scope, how });
     throwIfAborted(signal);
     const guestSide = loadGuestSide();
     // Awaited as soon as there is a VMM to be ended with it.
@@ -167,7 +190,7 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
 async function prepareDirectory(
   kind: MachineKind,
   id: string,
-  { context, scope, volumePath }: { context: StartContext; scope: Scope; volumePath: string | undefined },
+  { context, scope, how }: { context: StartContext; scope: Scope; how: Launch },
 ): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => Promise<void> }> {
   const { paths } = context;
   scope.defer(() => removeMachineDirectory(paths, id));
@@ -182,8 +205,8 @@ async function prepareDirectory(
   await writeMachineRecord(directory, record);
   return {
     plan: await machinePlan(kind, vmmDirectory, {
-      seedPath: emptySeedPath(paths.cache),
-      volumePath: volumePath ?? (await createPlaceholderVolume(directory)),
+      seedPath: how.seedPath ?? emptySeedPath(paths.cache),
+      volumePath: how.volumePath ?? (await createPlaceholderVolume(directory)),
     }),
     recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
   };

@@ -10,6 +10,7 @@ import { Machine } from "./machine.ts";
 import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
 import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { Rpc } from "./rpc.ts";
+import { withAbsolutePaths } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
 import { serverEntry } from "./server-start.ts";
 
@@ -51,7 +52,7 @@ export class Pyro implements Methods {
       prune: this.#method("env", "prune"),
     };
     this.workspace = {
-      create: this.#method("workspace", "create"),
+      create: withAbsolutePaths(this.#method("workspace", "create")),
       list: this.#method("workspace", "list"),
       status: this.#method("workspace", "status"),
       update: this.#method("workspace", "update"),

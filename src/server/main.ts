@@ -6,6 +6,7 @@ import { closeSync, writeSync } from "node:fs";
 import { PyroError } from "../contract/error.ts";
 import { BUILD_VERSION } from "../contract/version.ts";
 import { READY_FD } from "../contract/wire.ts";
+import { verifyPackageFile } from "../host/package-files.ts";
 import { hostPaths } from "../host/paths.ts";
 import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { hostMachineSources } from "../machine/host-sources.ts";
@@ -29,8 +30,8 @@ async function serve(onWarm: () => void): Promise<RunningServer> {
     if (machines.counts().ready > 0) onWarm();
   });
   const volumes = new VolumeFiles(paths);
-  const createVolume = async (path: string): Promise<void> => await volumes.create(path);
-  const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice });
+  const seeder = async (): Promise<string> => (await verifyPackageFile("seeder", env)).path;
+  const workspaces = await Workspaces.open({ paths, machines, volumes, seeder, onNotice });
   const settings = settingsDigest(settingsOf(env, paths));
   return await startServer({
     paths,

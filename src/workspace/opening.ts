@@ -19,7 +19,11 @@ export interface Opening {
 export async function openWorkspaceMachine(
   machines: Machines,
   record: WorkspaceRecord,
-  how: Opening & { readonly volumePath: string; readonly onNotice: (notice: string) => void },
+  how: Opening & {
+    readonly volumePath: string;
+    readonly seedPath: string | undefined;
+    readonly onNotice: (notice: string) => void;
+  },
 ): Promise<OpenMachine> {
   const { call, insist, resetTo } = how;
   const isNew = record.state === "creating";
@@ -31,7 +35,12 @@ export async function openWorkspaceMachine(
     memoryMib: record.mem_mib === 0 ? undefined : record.mem_mib,
     machine: isNew && !insist ? undefined : record.machine,
     requireIsolation: record.require_isolation,
-    volume: { path: how.volumePath, snapshotIds: record.snapshots.map(({ id }) => id), resetTo: resetTo?.id },
+    volume: {
+      path: how.volumePath,
+      snapshotIds: record.snapshots.map(({ id }) => id),
+      resetTo: resetTo?.id,
+      seedPath: how.seedPath,
+    },
   };
   try {
     return await machines.open(request);

@@ -7,6 +7,7 @@ import { PyroError } from "../contract/error.ts";
 import { MACHINE_NAMES } from "../contract/run.ts";
 import { stopReason } from "../contract/workspace.ts";
 import { readTextIfPresent, writeFileDurably } from "../host/files.ts";
+import { SEED_ID } from "./seeds/seed-record.ts";
 
 const RECORD_NAME = "workspace.json";
 /** What an id is: nothing else ever becomes a part of a path. */
@@ -21,6 +22,17 @@ const snapshotRecord = z.object({
   entry_count: z.int(),
   bytes: z.number(),
   counted_all: z.boolean(),
+});
+
+const workspaceSeed = z.object({
+  /** The seed that the volume lies on; null: it has taken that in. */
+  id: z.string().regex(SEED_ID).nullable(),
+  mode: z.enum(["directory", "tar_archive"]),
+  /** Where it came from. */
+  path: z.string(),
+  entry_count: z.int(),
+  bytes: z.number(),
+  warnings: z.array(z.string()),
 });
 
 const workspaceRecord = z.object({
@@ -50,6 +62,8 @@ const workspaceRecord = z.object({
   command_count: z.int(),
   reset_count: z.int(),
   last_reset_at: z.string().nullable(),
+  /** What it began with; null: nothing. */
+  seed: workspaceSeed.nullable().default(null),
   /** The workspace's generation when it was the same as its seed; null: it never was since the last reset. */
   seed_generation: z.number().nullable(),
   /** Whether it may differ from its seed. */
@@ -60,6 +74,7 @@ const workspaceRecord = z.object({
 });
 
 export type SnapshotRecord = z.infer<typeof snapshotRecord>;
+export type WorkspaceSeed = z.infer<typeof workspaceSeed>;
 export type WorkspaceRecord = z.infer<typeof workspaceRecord>;
 
 export function newWorkspaceId(): string {

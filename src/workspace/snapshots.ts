@@ -76,15 +76,15 @@ export class SnapshotTable {
     return { record, state };
   }
 
-  /** Without a seed a workspace begins empty. */
+  /** What the workspace began with: its seed, or nothing. */
   #baseline(): SnapshotView {
     return {
       id: BASELINE_NAME,
       name: BASELINE_NAME,
       kind: "baseline",
       createdAt: this.#record.created_at,
-      entryCount: 0,
-      bytes: 0,
+      entryCount: this.#record.seed?.entry_count ?? 0,
+      bytes: this.#record.seed?.bytes ?? 0,
       countedAll: true,
     };
   }

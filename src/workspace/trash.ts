@@ -45,6 +45,12 @@ export class Trash {
     return kept;
   }
 
+  /** Whether it has workspaces of which nobody can say what they need. */
+  async hasUnreadable(): Promise<boolean> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    return (await readRecords(this.#directory)).unreadable.length > 0;
+  }
+
   async purge(id: string): Promise<void> {
     await rm(join(this.#directory, id), { recursive: true, force: true });
   }

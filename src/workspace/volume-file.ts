@@ -36,9 +36,13 @@ export class VolumeFiles {
    * @throws PyroError dependency_missing without mkfs.btrfs, resource_exhausted when the disk is full
    */
   async create(target: string): Promise<void> {
-    const empty = await this.#empty();
+    await this.copy(await this.#empty(), target);
+  }
+
+  /** Makes one at `target` like one that is kept for that, and that nobody's guest has written to. */
+  async copy(source: string, target: string): Promise<void> {
     // Reads only where there is something: of 64 GiB some 4 MiB.
-    await run("cp", ["--reflink=auto", "--sparse=always", "--", empty, target], COPY_DEADLINE_MS);
+    await run("cp", ["--reflink=auto", "--sparse=always", "--", source, target], COPY_DEADLINE_MS);
     await syncFile(target);
     await syncDirectory(dirname(target));
   }

@@ -24,6 +24,8 @@ export interface WorkspaceParts {
   readonly machines: Machines;
   readonly directory: string;
   readonly record: WorkspaceRecord;
+  /** The image of a seed by its id. @throws PyroError artifact_corrupt when it is missing */
+  readonly seedImage: (id: string) => Promise<string>;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -103,6 +105,9 @@ export class Workspace {
   async reset(name: string, call: StartCall): Promise<SnapshotView> {
     return await this.#take(async () => {
       const source = this.#snapshots().find(name);
+      // Without it there is no going back, and nothing to stop for.
+      const seedId = this.record.seed?.id ?? undefined;
+      if (seedId !== undefined) await this.#parts.seedImage(seedId);
       await this.#stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
       await this.#record.save({ pending_reset: name });
       await this.#open({ call, insist: false, resetTo: source });
@@ -195,9 +200,11 @@ export class Workspace {
 
   async #open(opening: Opening): Promise<void> {
     const { resetTo } = opening;
+    const seedId = this.record.seed?.id ?? undefined;
     const machine = await openWorkspaceMachine(this.#parts.machines, this.record, {
       ...opening,
       volumePath: volumePath(this.#parts.directory),
+      seedPath: seedId === undefined ? undefined : await this.#parts.seedImage(seedId),
       onNotice: (notice) => this.#notice(notice),
     });
     try {

@@ -5,10 +5,14 @@ import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
 import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
+import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
-import { newWorkspaceId, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
+import { newWorkspaceId, readRecords, type WorkspaceRecord, type WorkspaceSeed, writeRecord } from "./record.ts";
+import { findSource } from "./seeds/seed-source.ts";
+import { type SeedProgress, Seeds } from "./seeds/seeds.ts";
 import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
+import type { VolumeFiles } from "./volume-file.ts";
 import { removeWorkspace, volumePath, Workspace } from "./workspace.ts";
 
 /** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
@@ -17,8 +21,9 @@ const FREE_BYTES_MIN = 512 * 1024 ** 2;
 export interface WorkspacesOptions {
   readonly paths: HostPaths;
   readonly machines: Machines;
-  /** Makes a new, empty volume. */
-  readonly createVolume: (path: string) => Promise<void>;
+  readonly volumes: Pick<VolumeFiles, "create" | "copy">;
+  /** pyro-seed, which reads what workspaces begin with. */
+  readonly seeder: () => Promise<string>;
   /** Told of what a person should know and no call fails for. */
   readonly onNotice: (notice: string) => void;
 }
@@ -35,12 +40,20 @@ export interface NewWorkspace {
   /** Undefined: the best that works. */
   readonly machine: MachineName | undefined;
   readonly requireIsolation: "any" | "hardware";
+  /** Absolute path of what it begins with; undefined: nothing. */
+  readonly seedPath: string | undefined;
+}
+
+/** What a creation tells while it lasts, and how it is cancelled. */
+export interface CreateCall extends StartCall {
+  readonly onSeed: (progress: SeedProgress) => void;
 }
 
 export class Workspaces {
   readonly #options: WorkspacesOptions;
   readonly #directory: string;
   readonly #trash: Trash;
+  readonly #seeds: Seeds;
   readonly #known = new Map<string, Workspace>();
   readonly #unreadable = new Map<string, string>();
   /** Names of workspaces that are being made, or restored. */
@@ -50,6 +63,15 @@ export class Workspaces {
     this.#options = options;
     this.#directory = join(options.paths.state, "workspaces");
     this.#trash = new Trash(join(options.paths.state, "trash"));
+    this.#seeds = new Seeds({
+      directory: join(options.paths.state, "seeds"),
+      machines: options.machines,
+      program: options.seeder,
+      createVolume: async (path) => await options.volumes.create(path),
+      copyVolume: async (source, target) => await options.volumes.copy(source, target),
+      inUse: async () => await this.#seedsInUse(),
+      onNotice: options.onNotice,
+    });
   }
 
   /** Reads the records and puts right what a server that was killed has left. */
@@ -92,15 +114,18 @@ export class Workspaces {
   }
 
   /** Makes one and starts it. On failure, as on abort, nothing is left. */
-  async create(wanted: NewWorkspace, call: StartCall): Promise<Workspace> {
+  async create(wanted: NewWorkspace, call: CreateCall): Promise<Workspace> {
     return await this.#withName(wanted.name, async () => {
       await this.#checkRoom();
-      const record = newRecord(wanted);
+      await using scope = new Scope();
+      const seed = await this.#seedFor(wanted, call, scope);
+      const record = newRecord(wanted, seed);
       const directory = join(this.#directory, record.id);
       try {
         await mkdir(directory, { mode: 0o700 });
         await writeRecord(directory, record);
-        await this.#options.createVolume(volumePath(directory));
+        if (seed?.id == null) await this.#options.volumes.create(volumePath(directory));
+        else await this.#seeds.createVolume(seed.id, volumePath(directory));
         await syncDirectory(this.#directory);
         const workspace = this.#workspace(record, directory);
         await workspace.begin(call, wanted.machine !== undefined);
@@ -184,6 +209,11 @@ export class Workspaces {
     return new Set(records.map((record) => record.install_dir));
   }
 
+  /** Removes seeds that no workspace needs, those in the trash too. */
+  async pruneSeeds(): Promise<{ removed: string[]; freedBytes: number }> {
+    return await this.#seeds.prune();
+  }
+
   /** Stops them all, for the end of the server. */
   async close(): Promise<void> {
     const stops = this.list().map(async (workspace) => {
@@ -192,6 +222,27 @@ export class Workspaces {
     for (const outcome of await Promise.allSettled(stops)) {
       if (outcome.status === "rejected") this.#options.onNotice(PyroError.from(outcome.reason).message);
     }
+  }
+
+  /** What the workspace begins with, kept from being removed until the scope ends: then its record says so. */
+  async #seedFor(wanted: NewWorkspace, call: CreateCall, scope: Scope): Promise<WorkspaceSeed | null> {
+    const { seedPath } = wanted;
+    if (seedPath === undefined) return null;
+    const { environment, vcpuCount, memoryMib, machine, requireIsolation } = wanted;
+    const { record, warnings, release } = await this.#seeds.of(await findSource(seedPath), {
+      machine: { ...call, environment, vcpuCount, memoryMib, machine, requireIsolation },
+      onProgress: call.onSeed,
+    });
+    scope.defer(release);
+    const { id, entry_count, bytes } = record;
+    return { id, mode: "directory", path: seedPath, entry_count, bytes, warnings: [...warnings] };
+  }
+
+  /** Undefined while there are workspaces whose records cannot be read: they may need any seed. */
+  async #seedsInUse(): Promise<ReadonlySet<string> | undefined> {
+    if (this.#unreadable.size > 0 || (await this.#trash.hasUnreadable())) return undefined;
+    const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
+    return new Set(records.flatMap(({ seed }) => (seed?.id == null ? [] : [seed.id])));
   }
 
   async #load(): Promise<void> {
@@ -240,7 +291,8 @@ export class Workspaces {
 
   #workspace(record: WorkspaceRecord, directory: string): Workspace {
     const { machines, onNotice } = this.#options;
-    return new Workspace({ machines, directory, record, onNotice });
+    const seedImage = async (id: string): Promise<string> => await this.#seeds.imageOf(id);
+    return new Workspace({ machines, directory, record, seedImage, onNotice });
   }
 }
 
@@ -249,7 +301,7 @@ const isNamed =
   ({ id, name }: WorkspaceRecord): boolean =>
     id === reference || name === reference;
 
-function newRecord(wanted: NewWorkspace): WorkspaceRecord {
+function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceRecord {
   const now = new Date().toISOString();
   return {
     version: 1,
@@ -273,6 +325,7 @@ function newRecord(wanted: NewWorkspace): WorkspaceRecord {
     command_count: 0,
     reset_count: 0,
     last_reset_at: null,
+    seed,
     seed_generation: null,
     changed: false,
     deleted_at: null,

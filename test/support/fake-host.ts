@@ -1,7 +1,7 @@
 /** A pyro installation of a test's own: directories, a server with fake machines, and the CLI as a process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -53,8 +53,10 @@ export class FakeHost {
   /** The workspaces of this host, as a server that starts finds them. */
   async workspaces(onNotice: (notice: string) => void = () => undefined): Promise<Workspaces> {
     const { paths, machines } = this;
-    const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
-    return await Workspaces.open({ paths, machines, createVolume, onNotice });
+    const create = async (path: string): Promise<void> => await writeFile(path, "");
+    // Nothing is read for those that begin empty.
+    const seeder = async (): Promise<string> => await Promise.resolve("/nowhere/pyro-seed");
+    return await Workspaces.open({ paths, machines, volumes: { create, copy: copyFile }, seeder, onNotice });
   }
 
   /** A server in this process. */

@@ -29,6 +29,8 @@ export interface FakeOptions {
 export const FAKE_ENVIRONMENTS = ["debian:12", "debian:12-base"];
 
 export class FakeMachines implements Machines {
+  /** What the next works fail with, in order. */
+  readonly workFailures: PyroError[] = [];
   readonly history: string[] = [];
   readonly #options: FakeOptions;
   readonly #held = new Map<string, FakeMachine>();
@@ -81,6 +83,15 @@ export class FakeMachines implements Machines {
     const disk = this.disk(volume.path);
     disk.prepare(volume);
     return disk;
+  }
+
+  /** Makes nothing: what it is told to fill stays as it is. */
+  async work(...[, workshop]: Parameters<Machines["work"]>): Promise<void> {
+    this.#say(`make ${workshop.makes}`);
+    const failure = this.workFailures.shift();
+    if (failure !== undefined) throw failure;
+    if (workshop.makes === "seed") workshop.onStep({ phase: "fill", entries: 1, bytes: 1 });
+    await Promise.resolve();
   }
 
   async pull(name: string, options: Parameters<Machines["pull"]>[1]): Promise<void> {

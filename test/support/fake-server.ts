@@ -1,6 +1,6 @@
 /** A server's process as the real one is, with fake machines. What its machines do goes to `fake-history` in its state. */
 import { appendFileSync, closeSync, writeSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { READY_FD } from "../../src/contract/wire.ts";
 import { hostPaths } from "../../src/host/paths.ts";
@@ -14,8 +14,10 @@ import { FakeMachines } from "./fake-machines.ts";
 const paths = hostPaths();
 const onHistory = (line: string): void => appendFileSync(join(paths.state, "fake-history"), `${line}\n`);
 const machines = new FakeMachines({ onHistory, ready: 1 });
-const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
-const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice: onHistory });
+const create = async (path: string): Promise<void> => await writeFile(path, "");
+// Nothing is read for those that begin empty.
+const seeder = async (): Promise<string> => await Promise.resolve("/nowhere/pyro-seed");
+const workspaces = await Workspaces.open({ paths, machines, volumes: { create, copy: copyFile }, seeder, onNotice: onHistory });
 const server = await startServer({
   paths,
   machines,

@@ -30,6 +30,10 @@ export class FakeDisk {
         await Promise.resolve();
         if (!this.snapshots.delete(id)) throw new PyroError("not_found", `there is no snapshot ${id}`);
       },
+      flatten: async () => {
+        this.calls.push("flatten");
+        return await Promise.resolve(this.#state());
+      },
       sync: async ({ trim }) => {
         this.calls.push(trim ? "sync and trim" : "sync");
         this.#fail("sync");

@@ -1,6 +1,5 @@
 /** What tests ask of workspaces that no guest is behind. */
-import type { StartCall } from "../../src/workspace/opening.ts";
-import type { NewWorkspace } from "../../src/workspace/workspaces.ts";
+import type { CreateCall, NewWorkspace } from "../../src/workspace/workspaces.ts";
 
 /** A workspace as whoever says nothing else gets it. */
 export const NEW_WORKSPACE: NewWorkspace = {
@@ -12,11 +11,13 @@ export const NEW_WORKSPACE: NewWorkspace = {
   memoryMib: undefined,
   machine: undefined,
   requireIsolation: "any",
+  seedPath: undefined,
 };
 
 /** A caller that neither goes away nor wants to hear how far it is. */
-export const call: StartCall = {
+export const call: CreateCall = {
   signal: new AbortController().signal,
   onPull: () => undefined,
   onPhase: () => undefined,
+  onSeed: () => undefined,
 };

@@ -1,21 +1,24 @@
 //! The guest in a virtual machine that this agent booted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::user_root::UserRoot;
-use super::{Configuration, Guest, clock, entropy, rootfs};
+use super::{Configuration, Fresh, Guest, clock, entropy, rootfs};
 use crate::boot::cmdline::RootfsType;
 use crate::boot::devices::{DeviceEvents, Drives};
 use crate::boot::filesystems::ensure_directory;
 use crate::boot::modules;
 use crate::kernel_files::KernelFiles;
 use crate::passwd;
+use crate::seed::{self, Progress, SeedError, Totals};
 use crate::system_error::SystemError;
-use crate::volume::{Setup, Volume};
+use crate::volume::{Setup, Volume, sprout};
 
 /// Name of the drive with the root file system.
 const ROOTFS_DRIVE: &str = "rootfs";
+/// Name of the drive with what workspaces share.
+const SEED_DRIVE: &str = "seed";
 /// Name of the drive with what a workspace keeps.
 const VOLUME_DRIVE: &str = "volume";
 /// What only volumes need of the kernel, in the initramfs: loaded for the template, or by the first that has a volume.
@@ -56,17 +59,31 @@ impl BootedGuest {
         if let Some(root) = self.state().user_root.take() {
             return Ok(root);
         }
-        let disk = self.devices.wait_for("drive rootfs", || self.drives.find(ROOTFS_DRIVE))?;
+        let disk = self.drive(ROOTFS_DRIVE)?;
         rootfs::mount_image(&disk, self.rootfs_type)?;
         UserRoot::enter()
+    }
+
+    fn drive(&self, name: &str) -> Result<PathBuf, SystemError> {
+        self.devices.wait_for(&format!("drive {name}"), || self.drives.find(name))
+    }
+
+    /// Leaves the user's root for work on the drives `seed` and `volume`: nothing else is done in this machine.
+    fn workshop(&self, fresh: &Fresh) -> Result<(PathBuf, PathBuf), SystemError> {
+        entropy::reseed(self.kernel.random(), &fresh.entropy)?;
+        clock::set(fresh.unix_time_ns)?;
+        self.take_user_root()?.leave()?;
+        modules::load_all(Path::new(VOLUME_MODULES))?;
+        Ok((self.drive(SEED_DRIVE)?, self.drive(VOLUME_DRIVE)?))
     }
 
     /// Changes the root that every template has for one that the volume keeps, with the workspace in it.
     fn move_to_volume(&self, root: UserRoot, setup: &Setup, workspace: &Path) -> Result<UserRoot, SystemError> {
         let left = root.leave()?;
         modules::load_all(Path::new(VOLUME_MODULES))?;
-        let disk = self.devices.wait_for("drive volume", || self.drives.find(VOLUME_DRIVE))?;
-        let volume = Arc::new(Volume::open(&disk, setup)?);
+        let disk = self.drive(VOLUME_DRIVE)?;
+        let seed = if setup.seeded { Some(self.drive(SEED_DRIVE)?) } else { None };
+        let volume = Arc::new(Volume::open(&disk, seed.as_deref(), setup)?);
         let tree = rootfs::Tree::take(&volume.workspace(), rootfs::Below::Alone)?;
         let root = left.enter_on(&volume)?;
         passwd::add_workspace_user()?;
@@ -105,6 +122,16 @@ impl Guest for BootedGuest {
 
     fn volume(&self) -> Option<Arc<Volume>> {
         self.state().volume.clone()
+    }
+
+    fn make_seed(&self, fresh: &Fresh, progress: &mut Progress<'_>) -> Result<Totals, SeedError> {
+        let (stream, volume) = self.workshop(fresh)?;
+        seed::make(&stream, &volume, progress)
+    }
+
+    fn sprout(&self, fresh: &Fresh) -> Result<(), SystemError> {
+        let (seed, volume) = self.workshop(fresh)?;
+        sprout(&seed, &volume)
     }
 
     fn correct_clock(&self, unix_time_ns: u64) -> Result<(), SystemError> {

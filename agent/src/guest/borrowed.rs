@@ -4,8 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Configuration, Guest};
+use rustix::io::Errno;
+
+use super::{Configuration, Fresh, Guest};
 use crate::kernel_files::KernelFiles;
+use crate::seed::{Progress, SeedError, Totals};
 use crate::system_error::SystemError;
 use crate::volume::Volume;
 
@@ -35,6 +38,14 @@ impl Guest for BorrowedGuest {
         None
     }
 
+    fn make_seed(&self, _fresh: &Fresh, _progress: &mut Progress<'_>) -> Result<Totals, SeedError> {
+        Err(SeedError::System(no_drives()))
+    }
+
+    fn sprout(&self, _fresh: &Fresh) -> Result<(), SystemError> {
+        Err(no_drives())
+    }
+
     fn correct_clock(&self, _unix_time_ns: u64) -> Result<(), SystemError> {
         Ok(())
     }
@@ -46,4 +57,8 @@ impl Guest for BorrowedGuest {
     fn clocksource(&self) -> String {
         self.kernel.clocksource()
     }
+}
+
+fn no_drives() -> SystemError {
+    SystemError::new("find drive seed".to_owned(), Errno::NODEV)
 }

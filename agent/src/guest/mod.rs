@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub use booted::BootedGuest;
 pub use borrowed::BorrowedGuest;
 
+use crate::seed::{Progress, SeedError, Totals};
 use crate::system_error::SystemError;
 use crate::volume::{Setup, Volume};
 
@@ -32,6 +33,15 @@ pub struct Configuration {
     pub workspace: PathBuf,
     /// What is to be done with its volume; none: the machine keeps nothing.
     pub volume: Option<Setup>,
+}
+
+/// What a clone must be told before it makes something that lasts.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// Random bytes of the host, at least [`Configuration::MIN_ENTROPY_BYTES`].
+    pub entropy: Vec<u8>,
+    /// Host wall clock, nanoseconds since the Unix epoch.
+    pub unix_time_ns: u64,
 }
 
 impl Configuration {
@@ -57,6 +67,18 @@ pub trait Guest: Send + Sync + 'static {
 
     /// The volume that it was configured with.
     fn volume(&self) -> Option<Arc<Volume>>;
+
+    /// Makes a seed on the drive `volume` of the stream on the drive `seed`. The guest is then of no other use.
+    ///
+    /// # Errors
+    /// As [`crate::seed::make`]; on a guest without drives, that it has none.
+    fn make_seed(&self, fresh: &Fresh, progress: &mut Progress<'_>) -> Result<Totals, SeedError>;
+
+    /// Makes the first volume of the seed on the drive `seed` on the drive `volume`. The guest is then of no other use.
+    ///
+    /// # Errors
+    /// The step that failed.
+    fn sprout(&self, fresh: &Fresh) -> Result<(), SystemError>;
 
     /// Corrects the wall clock when it is visibly off (the host was suspended).
     ///

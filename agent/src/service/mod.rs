@@ -6,6 +6,7 @@ mod commands;
 mod messages;
 mod output_body;
 mod routing;
+mod seed;
 mod setup;
 mod stdin;
 mod volume;
@@ -149,5 +150,28 @@ impl Agent for AgentService {
         request: Request<proto::SyncVolumeRequest>,
     ) -> Result<Response<proto::SyncVolumeResponse>, Status> {
         self.flush_volume(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn flatten_volume(
+        &self,
+        _request: Request<proto::FlattenVolumeRequest>,
+    ) -> Result<Response<proto::FlattenVolumeResponse>, Status> {
+        self.take_seed_in().await.map(Response::new)
+    }
+
+    type MakeSeedStream = seed::Steps;
+
+    async fn make_seed(
+        &self,
+        request: Request<proto::MakeSeedRequest>,
+    ) -> Result<Response<Self::MakeSeedStream>, Status> {
+        self.grow_seed(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn sprout_volume(
+        &self,
+        request: Request<proto::SproutVolumeRequest>,
+    ) -> Result<Response<proto::SproutVolumeResponse>, Status> {
+        self.sprout_seed(request.into_inner()).await.map(Response::new)
     }
 }

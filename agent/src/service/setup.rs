@@ -92,7 +92,7 @@ impl AgentService {
         warmed(&command)
     }
 
-    fn refuse_if_configured(&self) -> Result<(), Status> {
+    pub(super) fn refuse_if_configured(&self) -> Result<(), Status> {
         match self.shared.workspace.get() {
             Some(_) => Err(Status::failed_precondition("the guest is configured")),
             None => Ok(()),
@@ -137,7 +137,7 @@ fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
         "baseline" => Some(Source::Baseline),
         id => Some(Source::Snapshot(SnapshotId::parse(id)?)),
     };
-    Ok(Setup { snapshots, reset_to })
+    Ok(Setup { snapshots, reset_to, seeded: setup.seeded })
 }
 
 fn workspace(path: String) -> Result<PathBuf, String> {
@@ -159,7 +159,7 @@ mod tests {
             machine_id: "0123456789abcdef0123456789abcdef".into(),
             hostname: "pyro".into(),
             workspace_path: "/workspace".into(),
-            volume: Some(proto::VolumeSetup { snapshot_ids: vec!["a".into()], reset_to: "baseline".into() }),
+            volume: Some(proto::VolumeSetup { snapshot_ids: vec!["a".into()], reset_to: "baseline".into(), seeded: true }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! CreateSnapshot, DeleteSnapshot and SyncVolume. The work is done beside the runtime's one thread, which a disk must not hold
+//! CreateSnapshot, DeleteSnapshot, SyncVolume and FlattenVolume. The work is done beside the runtime's one thread, which a disk must not hold
 //! up, and goes on when the call is cancelled.
 
 use std::sync::Arc;
@@ -38,6 +38,11 @@ impl AgentService {
         Ok(proto::SyncVolumeResponse { volume: Some(state_message(state)) })
     }
 
+    pub(super) async fn take_seed_in(&self) -> Result<proto::FlattenVolumeResponse, Status> {
+        let state = self.on_volume(Volume::flatten).await?;
+        Ok(proto::FlattenVolumeResponse { volume: Some(state_message(state)) })
+    }
+
     async fn on_volume<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Volume) -> Result<T, SystemError> + Send + 'static,
@@ -66,7 +71,7 @@ fn tree_message(tree: TreeCount) -> proto::TreeCount {
     proto::TreeCount { entries, bytes, complete }
 }
 
-fn failure(error: &SystemError) -> Status {
+pub(super) fn failure(error: &SystemError) -> Status {
     let text = error.to_string();
     match error.errno() {
         Errno::EXIST => Status::already_exists(text),

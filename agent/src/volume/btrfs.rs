@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
@@ -11,18 +13,30 @@ use super::open_directory;
 use super::tree::for_each_entry;
 use crate::system_error::{Doing, SystemError};
 
+/// `_IOW(BTRFS_IOCTL_MAGIC, 4, struct btrfs_ioctl_vol_args)`.
+const SCAN_DEVICE: libc::Ioctl = 0x5000_9404;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 10, struct btrfs_ioctl_vol_args)`.
+const ADD_DEVICE: libc::Ioctl = 0x5000_940a;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 14, struct btrfs_ioctl_vol_args)`.
 const SUBVOL_CREATE: libc::Ioctl = 0x5000_940e;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 15, struct btrfs_ioctl_vol_args)`.
 const SNAP_DESTROY: libc::Ioctl = 0x5000_940f;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 23, struct btrfs_ioctl_vol_args_v2)`.
 const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 26, __u64)`.
+const SUBVOL_SET_FLAGS: libc::Ioctl = 0x4008_941a;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 58, struct btrfs_ioctl_vol_args_v2)`.
+const REMOVE_DEVICE_V2: libc::Ioctl = 0x5000_943a;
 /// `_IOR(BTRFS_IOCTL_MAGIC, 60, struct btrfs_ioctl_get_subvol_info_args)`.
 const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943c_u32 as libc::Ioctl;
 /// `_IOWR('X', 121, struct fstrim_range)` of linux/fs.h.
 const FITRIM: libc::Ioctl = 0xc018_5879_u32 as libc::Ioctl;
 /// BTRFS_SUBVOL_RDONLY.
 const READ_ONLY: u64 = 1 << 1;
+/// `BTRFS_DEVICE_SPEC_BY_ID`: the name's first bytes are a device's number.
+const BY_NUMBER: u64 = 1 << 3;
+/// The number of a file system's first device, which of one that was sprouted is its seed.
+const FIRST_DEVICE: u64 = 1;
 /// Longest name of a subvolume (BTRFS_VOL_NAME_MAX), in bytes.
 const MAX_NAME_BYTES: usize = 255;
 /// Inode number of every subvolume's top directory (BTRFS_FIRST_FREE_OBJECTID).
@@ -154,6 +168,52 @@ fn destroy(parent: &File, name: &[u8]) -> Result<(), Errno> {
     checked(unsafe { libc::ioctl(parent.as_raw_fd(), SNAP_DESTROY, &raw const arguments) })
 }
 
+/// Lets nobody write to a subvolume any more.
+pub(super) fn set_read_only(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
+    let subvolume = open_directory(top, path)?;
+    let flags = READ_ONLY;
+    // SAFETY: SUBVOL_SET_FLAGS reads a u64.
+    checked(unsafe { libc::ioctl(subvolume.as_raw_fd(), SUBVOL_SET_FLAGS, &raw const flags) })
+        .doing(|| format!("make {path} read-only"))
+}
+
+/// Tells btrfs of a device, which it finds by itself when what lies on it is mounted. As a mount option it would be opened
+/// for writing, which a seed's drive refuses.
+pub(super) fn scan(device: &Path) -> Result<(), SystemError> {
+    let control = File::open("/dev/btrfs-control").doing(|| "open /dev/btrfs-control")?;
+    let arguments = naming(device);
+    // SAFETY: SCAN_DEVICE reads a btrfs_ioctl_vol_args, whose name ends with a zero.
+    checked(unsafe { libc::ioctl(control.as_raw_fd(), SCAN_DEVICE, &raw const arguments) })
+        .doing(|| format!("scan {}", device.display()))
+}
+
+/// Adds a device, whatever lies on it, to a file system that is a seed: what is written from then on is on that one.
+pub(super) fn add_device(top: BorrowedFd<'_>, device: &Path) -> Result<(), SystemError> {
+    let arguments = naming(device);
+    // SAFETY: ADD_DEVICE reads a btrfs_ioctl_vol_args, whose name ends with a zero.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), ADD_DEVICE, &raw const arguments) })
+        .doing(|| format!("add {} to the volume", device.display()))
+}
+
+fn naming(device: &Path) -> VolArgs {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgs = unsafe { zeroed() };
+    let name = device.as_os_str().as_bytes();
+    // A device's path is one of the agent's own, and short.
+    arguments.name[..name.len()].copy_from_slice(name);
+    arguments
+}
+
+/// Moves what lies on the seed to the volume's own device, and forgets the seed.
+pub(super) fn remove_seed(top: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgsV2 = unsafe { zeroed() };
+    arguments.flags = BY_NUMBER;
+    arguments.name[..8].copy_from_slice(&FIRST_DEVICE.to_ne_bytes());
+    // SAFETY: REMOVE_DEVICE_V2 reads a btrfs_ioctl_vol_args_v2, in which the name's place holds a number.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), REMOVE_DEVICE_V2, &raw const arguments) })
+}
+
 /// The transaction in which the subvolume's tree was changed last.
 pub(super) fn changed_in(subvolume: &File) -> Result<u64, Errno> {
     // SAFETY: all-zero bytes are a valid value of this struct of numbers.
@@ -198,6 +258,10 @@ mod tests {
         let size = |call: libc::Ioctl| (call >> 16 & 0x3fff) as usize;
         assert_eq!(size(SUBVOL_CREATE), size_of::<VolArgs>());
         assert_eq!(size(SNAP_DESTROY), size_of::<VolArgs>());
+        assert_eq!(size(SCAN_DEVICE), size_of::<VolArgs>());
+        assert_eq!(size(ADD_DEVICE), size_of::<VolArgs>());
+        assert_eq!(size(REMOVE_DEVICE_V2), size_of::<VolArgsV2>());
+        assert_eq!(size(SUBVOL_SET_FLAGS), size_of::<u64>());
         assert_eq!(size(SNAP_CREATE_V2), size_of::<VolArgsV2>());
         assert_eq!(size(GET_SUBVOL_INFO), size_of::<SubvolInfo>());
         assert_eq!(size(FITRIM), size_of::<TrimRange>());

@@ -33,20 +33,26 @@ pub(super) fn prepare(top: BorrowedFd<'_>, setup: &Setup) -> Result<(), SystemEr
     remove_unknown_snapshots(top, &setup.snapshots)
 }
 
-/// The first life of a volume: an empty workspace, and the baseline of it.
+/// The first life of a volume: a workspace like the seed's tree, or an empty one, and the baseline of it.
 fn create(top: BorrowedFd<'_>) -> Result<(), SystemError> {
     directory(top, SNAPSHOTS)?;
     directory(top, NEXT)?;
     let workspace = part(NEXT, "workspace");
-    btrfs::create(top, &workspace)?;
-    let (user, group) = (Uid::from_raw(passwd::WORKSPACE_UID), Gid::from_raw(passwd::WORKSPACE_UID));
-    chownat(top, workspace.as_str(), Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-        .doing(|| format!("chown {workspace}"))?;
-    create_system(top)?;
-    if !exists(top, BASELINE)? {
+    if exists(top, BASELINE)? {
+        btrfs::snapshot(top, BASELINE, &workspace, Access::Writable)?;
+    } else {
+        tree(top, &workspace)?;
         btrfs::snapshot(top, &workspace, BASELINE, Access::ReadOnly)?;
     }
+    create_system(top)?;
     renameat(top, NEXT, top, LIVE).doing(|| "put the first workspace in its place")
+}
+
+/// Makes an empty tree, which is the workspace user's.
+pub(super) fn tree(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
+    btrfs::create(top, path)?;
+    let (user, group) = (Uid::from_raw(passwd::WORKSPACE_UID), Gid::from_raw(passwd::WORKSPACE_UID));
+    chownat(top, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW).doing(|| format!("chown {path}"))
 }
 
 /// Puts a copy of `source` with a new root layer in the place of what is there, which is `next` from then on.

@@ -13,8 +13,10 @@
 
 mod btrfs;
 mod layout;
+mod nursery;
 mod tree;
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -24,7 +26,9 @@ use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
+pub use nursery::{Nursery, sprout};
 pub use tree::TreeCount;
+pub(crate) use tree::for_each_entry;
 
 use crate::boot::filesystems::ensure_directory;
 use crate::console;
@@ -44,6 +48,8 @@ pub struct Setup {
     pub snapshots: Vec<SnapshotId>,
     /// What the workspace becomes a copy of; none: it stays as it is.
     pub reset_to: Option<Source>,
+    /// Whether it was sprouted from the seed that is on the drive `seed`.
+    pub seeded: bool,
 }
 
 /// What a workspace can be a copy of.
@@ -105,18 +111,15 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Mounts the file system on `disk` and brings it to the state that `setup` asks for.
+    /// Mounts the file system on `disk`, and on `seed` where it was sprouted from one, and brings it to the state that
+    /// `setup` asks for.
     ///
     /// # Errors
     /// The step that failed. Whatever the step, the volume is as it was before or as it was to be.
-    pub fn open(disk: &Path, setup: &Setup) -> Result<Self, SystemError> {
-        ensure_directory(Path::new(TOP))?;
-        // noatime: reading is no change. discard: what is deleted takes no room on the host.
-        let options = c"subvolid=5,discard=async";
-        mount(disk, TOP, "btrfs", MountFlags::NOATIME, Some(options))
-            .doing(|| format!("mount {} (btrfs) on {TOP}", disk.display()))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let top = openat(rustix::fs::CWD, TOP, flags, Mode::empty()).doing(|| format!("open {TOP}"))?;
+    pub fn open(disk: &Path, seed: Option<&Path>, setup: &Setup) -> Result<Self, SystemError> {
+        // discard: what is deleted takes no room on the host.
+        seed.map(btrfs::scan).transpose()?;
+        let top = mount_top(disk, MountFlags::empty(), c"subvolid=5,discard=async")?;
         layout::prepare(top.as_fd(), setup)?;
         syncfs(&top).doing(|| "sync the volume")?;
         Ok(Self { top, changing: Mutex::default() })
@@ -170,6 +173,17 @@ impl Volume {
         self.state()
     }
 
+    /// Moves what lies on the seed to the volume's own device: it needs the seed no more.
+    ///
+    /// # Errors
+    /// What the file system says: ENOSPC when there is no room for it.
+    pub fn flatten(&self) -> Result<State, SystemError> {
+        let _changing = self.changing();
+        btrfs::remove_seed(self.top.as_fd()).doing(|| "move the seed into the volume")?;
+        self.sync()?;
+        self.state()
+    }
+
     /// Writes everything to the disk, the disk's own cache included; `trim`: also gives free space back to it.
     ///
     /// # Errors
@@ -208,6 +222,15 @@ impl Volume {
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Mounts the file system on `disk`, read without noting it, and opens its top.
+fn mount_top(disk: &Path, flags: MountFlags, options: &CStr) -> Result<OwnedFd, SystemError> {
+    ensure_directory(Path::new(TOP))?;
+    mount(disk, TOP, "btrfs", flags | MountFlags::NOATIME, Some(options))
+        .doing(|| format!("mount {} (btrfs) on {TOP}", disk.display()))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, TOP, flags, Mode::empty()).doing(|| format!("open {TOP}"))
 }
 
 /// Opens a directory of the volume that is ours by its path from the top.

@@ -24,10 +24,10 @@ pub struct TreeCount {
 }
 
 /// What is done with an entry of a directory: the directory, the entry's name and kind. False ends the reading.
-pub(super) type EachEntry<'a> = dyn FnMut(BorrowedFd<'_>, &CStr, FileType) -> Result<bool, Errno> + 'a;
+pub(crate) type EachEntry<'a> = dyn FnMut(BorrowedFd<'_>, &CStr, FileType) -> Result<bool, Errno> + 'a;
 
 /// Calls `each` for the entries of a directory until it says no; whether it never did.
-pub(super) fn for_each_entry(directory: BorrowedFd<'_>, each: &mut EachEntry<'_>) -> Result<bool, Errno> {
+pub(crate) fn for_each_entry(directory: BorrowedFd<'_>, each: &mut EachEntry<'_>) -> Result<bool, Errno> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -1,16 +1,17 @@
 /** Commands that make one call and show what it answered. */
-import type { MachineEvent } from "../../contract/run.ts";
+import type { CreateEvent } from "../../contract/workspace.ts";
 import type { Pyro } from "../../sdk/pyro.ts";
 import type { CliCommand, Invocation } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { pullReporter } from "../pull-progress.ts";
+import { seedReporter } from "../seed-progress.ts";
 
 interface CallOptions {
   readonly signal: AbortSignal;
 }
 
 interface StartOptions extends CallOptions {
-  readonly onEvent: (event: MachineEvent) => void;
+  readonly onEvent: (event: CreateEvent) => void;
 }
 
 type Call<Input, Options, Result> = (input: Input, options: Options) => Promise<Result>;
@@ -40,14 +41,19 @@ export function starting<Input, Result>(
   return async (invocation) => {
     const { pyro, interruption, json, output } = invocation;
     const reporter = pullReporter(output);
-    const onEvent = (event: MachineEvent): void =>
-      void (event.type === "pull" && !json && reporter.report(event.progress));
+    const seeds = seedReporter(output);
+    const onEvent = (event: CreateEvent): void => {
+      if (json) return;
+      if (event.type === "pull") reporter.report(event.progress);
+      else if (event.type === "seed") seeds.report(event);
+    };
     try {
       const input = complete(invocation.input) as Input;
       const result = await operation(pyro)(input, { signal: interruption.signal, onEvent });
       return showAnswer(invocation, result, (shown) => text(shown, invocation));
     } finally {
       reporter.end();
+      seeds.end();
     }
   };
 }

@@ -5,6 +5,7 @@ import type { CliCommand, Invocation } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
 import { commandHead, workspaceBlock, workspaceList, workspaceReset, workspaceStatus } from "../render/workspace.ts";
+import { warnOfSeed } from "../seed-progress.ts";
 import { answering, starting } from "./answer.ts";
 
 export const create = starting((pyro) => pyro.workspace.create, createdText, made);
@@ -38,7 +39,8 @@ function made(input: Invocation["input"]): Invocation["input"] {
   return directory === undefined ? input : { ...input, directory };
 }
 
-function createdText(workspace: WorkspaceSummary, { extras }: Invocation): string {
+function createdText(workspace: WorkspaceSummary, { extras, output }: Invocation): string {
+  warnOfSeed(workspace, output);
   return extras["id-only"] === true ? `${workspace.workspace_id}\n` : workspaceBlock(workspace);
 }
 

@@ -56,6 +56,7 @@ export function environmentDetails(heading: "Pulled" | "Environment", details: E
 export interface PruneResult {
   readonly deleted_environment_dirs: string[];
   readonly count: number;
+  readonly deleted_seeds: readonly string[];
   readonly freed_bytes: number;
   readonly kept_in_use: string[];
 }
@@ -63,12 +64,14 @@ export interface PruneResult {
 export function pruneSummary({
   deleted_environment_dirs: deleted,
   count,
+  deleted_seeds: seeds,
   freed_bytes: freed,
   kept_in_use: kept,
 }: PruneResult): string {
   return lines([
     `Deleted ${count} cached environment ${count === 1 ? "entry" : "entries"}.`,
     ...deleted.map((directory) => `- ${printable(directory)}`),
+    ...seeds.map((id) => `- seed ${id}`),
     ...(freed > 0 ? [`Freed: ${bytesText(freed)}`] : []),
     ...kept.map((directory) => `Kept, in use: ${printable(directory)}`),
   ]);

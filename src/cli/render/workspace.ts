@@ -15,6 +15,7 @@ export function workspaceStatus(workspace: WorkspaceSummary): string {
   const { stopped, pending_reset: pendingReset } = workspace;
   return lines([
     ...facts(workspace),
+    ...seedFacts(workspace),
     `Reset count: ${workspace.reset_count}`,
     `Snapshots: ${workspace.snapshot_count}`,
     `Running commands: ${workspace.running_commands}`,
@@ -39,10 +40,25 @@ function facts(workspace: WorkspaceSummary): string[] {
     `Environment: ${printable(workspace.environment)}`,
     `State: ${workspace.state}`,
     `Workspace: ${workspace.workspace_path}`,
-    `Workspace seed: ${workspace.workspace_seed.mode}`,
+    `Workspace seed: ${seedText(workspace.workspace_seed)}`,
     `Execution mode: ${workspace.execution_mode}`,
     `Resources: ${workspace.vcpu_count} vCPU / ${workspace.mem_mib} MiB`,
     `Command count: ${workspace.command_count}`,
+  ];
+}
+
+/** `directory from PATH`, or `empty`. */
+function seedText({ mode, seed_path: path }: WorkspaceSummary["workspace_seed"]): string {
+  return path === null ? mode : `${mode} from ${printable(path)}`;
+}
+
+/** What of the seed a status says: how much it was, and whether it is shared. */
+function seedFacts({ workspace_seed: seed }: WorkspaceSummary): string[] {
+  if (seed.mode === "empty") return [];
+  const place = seed.seed_id === null ? "in the volume" : `shared as ${seed.seed_id}`;
+  return [
+    `Seed: entry_count=${seed.entry_count} bytes_written=${seed.bytes_written}, ${place}`,
+    ...seed.warnings.map((warning) => `Seed warning: ${printable(warning)}`),
   ];
 }
 

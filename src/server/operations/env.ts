@@ -15,10 +15,12 @@ export function environmentHandlers({ environments, machines, workspaces }: Serv
     prune: async ({ all }) => {
       const inUse = new Set([...machines.environmentsInUse(), ...(await workspaces.environmentsInUse())]);
       const pruned = await environments.prune({ all, inUse });
+      const seeds = await workspaces.pruneSeeds();
       return {
         deleted_environment_dirs: [...pruned.deletedDirectories],
         count: pruned.deletedDirectories.length,
-        freed_bytes: pruned.freedBytes,
+        deleted_seeds: seeds.removed,
+        freed_bytes: pruned.freedBytes + seeds.freedBytes,
         kept_in_use: [...pruned.keptInUse],
       };
     },

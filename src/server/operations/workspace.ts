@@ -4,6 +4,7 @@ import { displayed, GIT_TRUST } from "../command-line.ts";
 import { claimStreams, execute } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
+import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
 import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts";
 
 /** Linux SIGKILL. */
@@ -23,8 +24,10 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
         memoryMib: input.mem_mib,
         machine: input.machine,
         requireIsolation: input.require_isolation,
+        seedPath: input.seed_path,
       };
-      return await summaryOf(await workspaces.create(wanted, startCall(input.environment, call)));
+      const onSeed = (progress: SeedProgress): void => call.emit({ type: "seed", ...progress });
+      return await summaryOf(await workspaces.create(wanted, { ...startCall(input.environment, call), onSeed }));
     },
     list: async ({ label, deleted }) => {
       const wanted = Object.entries(labelsOf(label));

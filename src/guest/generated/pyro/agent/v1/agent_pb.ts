@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIqMBChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cCJQChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJEioKBnZvbHVtZRgCIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiNQoLVm9sdW1lU2V0dXASFAoMc25hcHNob3RfaWRzGAEgAygJEhAKCHJlc2V0X3RvGAIgASgJIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIkMKFlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QSEQoJd2FybV9hcmd2GAEgAygJEhYKDndvcmtzcGFjZV9wYXRoGAIgASgJIhkKF1ByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlIpgCCgxTdGFydFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIMCgRhcmd2GAIgAygMEjcKC2Vudmlyb25tZW50GAMgAygLMiIucHlyby5hZ2VudC52MS5FbnZpcm9ubWVudFZhcmlhYmxlEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAQgASgMEgwKBHVzZXIYBSABKAkSFQoNdGltZV9saW1pdF9tcxgGIAEoBBINCgVzdGRpbhgHIAEoCBIUCgx1bml4X3RpbWVfbnMYCCABKAQSKQoIdGVybWluYWwYCSABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsEhIKCmtlZXBfYnl0ZXMYCiABKA0SDAoEbm90ZRgLIAEoDCIyChNFbnZpcm9ubWVudFZhcmlhYmxlEgwKBG5hbWUYASABKAwSDQoFdmFsdWUYAiABKAwiKQoIVGVybWluYWwSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIhwKDVN0YXJ0UmVzcG9uc2USCwoDcGlkGAEgASgNImQKDUF0dGFjaFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIVCg1zdGRvdXRfb2Zmc2V0GAIgASgEEhUKDXN0ZGVycl9vZmZzZXQYAyABKAQSFAoMc2tpcF9kcm9wcGVkGAQgASgIImcKDkF0dGFjaFJlc3BvbnNlEicKBm91dHB1dBgBIAEoCzIVLnB5cm8uYWdlbnQudjEuT3V0cHV0SAASIwoEZXhpdBgCIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdEgAQgcKBWV2ZW50Ik0KBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5weXJvLmFnZW50LnYxLlN0cmVhbRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCKqAQoERXhpdBIOCgRjb2RlGAEgASgNSAASEAoGc2lnbmFsGAIgASgNSAASEwoJdGltZWRfb3V0GAMgASgISAASNAoNc3RhcnRfZmFpbHVyZRgEIAEoCzIbLnB5cm8uYWdlbnQudjEuU3RhcnRGYWlsdXJlSAASEwoLZHVyYXRpb25fbXMYBSABKAQSFQoNb3V0X29mX21lbW9yeRgGIAEoCEIJCgdvdXRjb21lIkIKDFN0YXJ0RmFpbHVyZRISCgpzaGVsbF9jb2RlGAEgASgNEg0KBWVycm5vGAIgASgFEg8KB21lc3NhZ2UYAyABKAkiSgoMU3RkaW5SZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwSCwoDZW5kGAQgASgIIjcKDVN0ZGluUmVzcG9uc2USFgoOYWNjZXB0ZWRfYnl0ZXMYASABKAQSDgoGY2xvc2VkGAIgASgIIjAKDVNpZ25hbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIOCgZzaWduYWwYAiABKA0iIwoOU2lnbmFsUmVzcG9uc2USEQoJZGVsaXZlcmVkGAEgASgIIksKDVJlc2l6ZVJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIpCgh0ZXJtaW5hbBgCIAEoCzIXLnB5cm8uYWdlbnQudjEuVGVybWluYWwiEAoOUmVzaXplUmVzcG9uc2UiHgoLS2lsbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCSIOCgxLaWxsUmVzcG9uc2UiIQoOUmVsZWFzZVJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCSIRCg9SZWxlYXNlUmVzcG9uc2UiDQoLTGlzdFJlcXVlc3QiOAoMTGlzdFJlc3BvbnNlEigKCGNvbW1hbmRzGAEgAygLMhYucHlyby5hZ2VudC52MS5Db21tYW5kIpUBCgdDb21tYW5kEg8KB2V4ZWNfaWQYASABKAkSCwoDcGlkGAIgASgNEg8KB3J1bm5pbmcYAyABKAgSFAoMc3Rkb3V0X2J5dGVzGAQgASgEEhQKDHN0ZGVycl9ieXRlcxgFIAEoBBIhCgRleGl0GAYgASgLMhMucHlyby5hZ2VudC52MS5FeGl0EgwKBG5vdGUYCSABKAwqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyxggKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEkUKBlJlc2l6ZRIcLnB5cm8uYWdlbnQudjEuUmVzaXplUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuUmVzaXplUmVzcG9uc2USPwoES2lsbBIaLnB5cm8uYWdlbnQudjEuS2lsbFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLktpbGxSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIqMBChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cCJQChFDb25maWd1cmVSZXNwb25zZRIPCgdib290X2lkGAEgASgJEioKBnZvbHVtZRgCIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiRQoLVm9sdW1lU2V0dXASFAoMc25hcHNob3RfaWRzGAEgAygJEhAKCHJlc2V0X3RvGAIgASgJEg4KBnNlZWRlZBgDIAEoCCJUCgtWb2x1bWVTdGF0ZRIcChR3b3Jrc3BhY2VfZ2VuZXJhdGlvbhgBIAEoBBITCgt0b3RhbF9ieXRlcxgCIAEoBBISCgp1c2VkX2J5dGVzGAMgASgEIiwKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBITCgtzbmFwc2hvdF9pZBgBIAEoCSJsChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUSJgoEdHJlZRgCIAEoCzIYLnB5cm8uYWdlbnQudjEuVHJlZUNvdW50Ij0KCVRyZWVDb3VudBIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEEhAKCGNvbXBsZXRlGAMgASgIIiwKFURlbGV0ZVNuYXBzaG90UmVxdWVzdBITCgtzbmFwc2hvdF9pZBgBIAEoCSJEChZEZWxldGVTbmFwc2hvdFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiIQoRU3luY1ZvbHVtZVJlcXVlc3QSDAoEdHJpbRgBIAEoCCJAChJTeW5jVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIWChRGbGF0dGVuVm9sdW1lUmVxdWVzdCJDChVGbGF0dGVuVm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI4Cg9NYWtlU2VlZFJlcXVlc3QSDwoHZW50cm9weRgBIAEoDBIUCgx1bml4X3RpbWVfbnMYAiABKAQiUwoQTWFrZVNlZWRSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEEhEKCWNvbXBhcmluZxgDIAEoCBIMCgRkb25lGAQgASgIIjwKE1Nwcm91dFZvbHVtZVJlcXVlc3QSDwoHZW50cm9weRgBIAEoDBIUCgx1bml4X3RpbWVfbnMYAiABKAQiFgoUU3Byb3V0Vm9sdW1lUmVzcG9uc2UiQwoWUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBIRCgl3YXJtX2FyZ3YYASADKAkSFgoOd29ya3NwYWNlX3BhdGgYAiABKAkiGQoXUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2UimAIKDFN0YXJ0UmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEgwKBGFyZ3YYAiADKAwSNwoLZW52aXJvbm1lbnQYAyADKAsyIi5weXJvLmFnZW50LnYxLkVudmlyb25tZW50VmFyaWFibGUSGQoRd29ya2luZ19kaXJlY3RvcnkYBCABKAwSDAoEdXNlchgFIAEoCRIVCg10aW1lX2xpbWl0X21zGAYgASgEEg0KBXN0ZGluGAcgASgIEhQKDHVuaXhfdGltZV9ucxgIIAEoBBIpCgh0ZXJtaW5hbBgJIAEoCzIXLnB5cm8uYWdlbnQudjEuVGVybWluYWwSEgoKa2VlcF9ieXRlcxgKIAEoDRIMCgRub3RlGAsgASgMIjIKE0Vudmlyb25tZW50VmFyaWFibGUSDAoEbmFtZRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIpCghUZXJtaW5hbBIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iHAoNU3RhcnRSZXNwb25zZRILCgNwaWQYASABKA0iZAoNQXR0YWNoUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhUKDXN0ZG91dF9vZmZzZXQYAiABKAQSFQoNc3RkZXJyX29mZnNldBgDIAEoBBIUCgxza2lwX2Ryb3BwZWQYBCABKAgiZwoOQXR0YWNoUmVzcG9uc2USJwoGb3V0cHV0GAEgASgLMhUucHlyby5hZ2VudC52MS5PdXRwdXRIABIjCgRleGl0GAIgASgLMhMucHlyby5hZ2VudC52MS5FeGl0SABCBwoFZXZlbnQiTQoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLnB5cm8uYWdlbnQudjEuU3RyZWFtEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIqoBCgRFeGl0Eg4KBGNvZGUYASABKA1IABIQCgZzaWduYWwYAiABKA1IABITCgl0aW1lZF9vdXQYAyABKAhIABI0Cg1zdGFydF9mYWlsdXJlGAQgASgLMhsucHlyby5hZ2VudC52MS5TdGFydEZhaWx1cmVIABITCgtkdXJhdGlvbl9tcxgFIAEoBBIVCg1vdXRfb2ZfbWVtb3J5GAYgASgIQgkKB291dGNvbWUiQgoMU3RhcnRGYWlsdXJlEhIKCnNoZWxsX2NvZGUYASABKA0SDQoFZXJybm8YAiABKAUSDwoHbWVzc2FnZRgDIAEoCSJKCgxTdGRpblJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBILCgNlbmQYBCABKAgiNwoNU3RkaW5SZXNwb25zZRIWCg5hY2NlcHRlZF9ieXRlcxgBIAEoBBIOCgZjbG9zZWQYAiABKAgiMAoNU2lnbmFsUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBnNpZ25hbBgCIAEoDSIjCg5TaWduYWxSZXNwb25zZRIRCglkZWxpdmVyZWQYASABKAgiSwoNUmVzaXplUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEikKCHRlcm1pbmFsGAIgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbCIQCg5SZXNpemVSZXNwb25zZSIeCgtLaWxsUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIg4KDEtpbGxSZXNwb25zZSIhCg5SZWxlYXNlUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIhEKD1JlbGVhc2VSZXNwb25zZSINCgtMaXN0UmVxdWVzdCI4CgxMaXN0UmVzcG9uc2USKAoIY29tbWFuZHMYASADKAsyFi5weXJvLmFnZW50LnYxLkNvbW1hbmQilQEKB0NvbW1hbmQSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDwoHcnVubmluZxgDIAEoCBIUCgxzdGRvdXRfYnl0ZXMYBCABKAQSFAoMc3RkZXJyX2J5dGVzGAUgASgEEiEKBGV4aXQYBiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXQSDAoEbm90ZRgJIAEoDCpGCgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASEQoNU1RSRUFNX1NURE9VVBABEhEKDVNUUkVBTV9TVERFUlIQAjLKCgoFQWdlbnQSSwoIRGVzY3JpYmUSHi5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuRGVzY3JpYmVSZXNwb25zZRJOCglDb25maWd1cmUSHy5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlEmAKD1ByZXBhcmVUZW1wbGF0ZRIlLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBomLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2USQgoFU3RhcnQSGy5weXJvLmFnZW50LnYxLlN0YXJ0UmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RhcnRSZXNwb25zZRJJCgZBdHRhY2gSHC5weXJvLmFnZW50LnYxLkF0dGFjaFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLkF0dGFjaFJlc3BvbnNlKAEwARJECgVTdGRpbhIbLnB5cm8uYWdlbnQudjEuU3RkaW5SZXF1ZXN0GhwucHlyby5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRQoGU2lnbmFsEhwucHlyby5hZ2VudC52MS5TaWduYWxSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5TaWduYWxSZXNwb25zZRJICgdSZWxlYXNlEh0ucHlyby5hZ2VudC52MS5SZWxlYXNlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlc3BvbnNlEj8KBExpc3QSGi5weXJvLmFnZW50LnYxLkxpc3RSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5MaXN0UmVzcG9uc2USXQoOQ3JlYXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJdCg5EZWxldGVTbmFwc2hvdBIkLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiUucHlyby5hZ2VudC52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlElEKClN5bmNWb2x1bWUSIC5weXJvLmFnZW50LnYxLlN5bmNWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVzcG9uc2USWgoNRmxhdHRlblZvbHVtZRIjLnB5cm8uYWdlbnQudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaJC5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJNCghNYWtlU2VlZBIeLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5NYWtlU2VlZFJlc3BvbnNlMAESVwoMU3Byb3V0Vm9sdW1lEiIucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXF1ZXN0GiMucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXNwb25zZRJFCgZSZXNpemUSHC5weXJvLmFnZW50LnYxLlJlc2l6ZVJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlJlc2l6ZVJlc3BvbnNlEj8KBEtpbGwSGi5weXJvLmFnZW50LnYxLktpbGxSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5LaWxsUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -175,6 +175,13 @@ export type VolumeSetup = Message<"pyro.agent.v1.VolumeSetup"> & {
    * @generated from field: string reset_to = 2;
    */
   resetTo: string;
+
+  /**
+   * The volume was sprouted from the seed that is on the drive `seed`.
+   *
+   * @generated from field: bool seeded = 3;
+   */
+  seeded: boolean;
 };
 
 /**
@@ -362,6 +369,135 @@ export const SyncVolumeResponseSchema: GenMessage<SyncVolumeResponse> = /*@__PUR
   messageDesc(file_pyro_agent_v1_agent, 12);
 
 /**
+ * @generated from message pyro.agent.v1.FlattenVolumeRequest
+ */
+export type FlattenVolumeRequest = Message<"pyro.agent.v1.FlattenVolumeRequest"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.FlattenVolumeRequest.
+ * Use `create(FlattenVolumeRequestSchema)` to create a new message.
+ */
+export const FlattenVolumeRequestSchema: GenMessage<FlattenVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 13);
+
+/**
+ * @generated from message pyro.agent.v1.FlattenVolumeResponse
+ */
+export type FlattenVolumeResponse = Message<"pyro.agent.v1.FlattenVolumeResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.FlattenVolumeResponse.
+ * Use `create(FlattenVolumeResponseSchema)` to create a new message.
+ */
+export const FlattenVolumeResponseSchema: GenMessage<FlattenVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 14);
+
+/**
+ * @generated from message pyro.agent.v1.MakeSeedRequest
+ */
+export type MakeSeedRequest = Message<"pyro.agent.v1.MakeSeedRequest"> & {
+  /**
+   * As in ConfigureRequest.
+   *
+   * @generated from field: bytes entropy = 1;
+   */
+  entropy: Uint8Array;
+
+  /**
+   * @generated from field: uint64 unix_time_ns = 2;
+   */
+  unixTimeNs: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.MakeSeedRequest.
+ * Use `create(MakeSeedRequestSchema)` to create a new message.
+ */
+export const MakeSeedRequestSchema: GenMessage<MakeSeedRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 15);
+
+/**
+ * How far it is; the last one says `done`.
+ *
+ * @generated from message pyro.agent.v1.MakeSeedResponse
+ */
+export type MakeSeedResponse = Message<"pyro.agent.v1.MakeSeedResponse"> & {
+  /**
+   * Names and bytes that were written, or compared.
+   *
+   * @generated from field: uint64 entries = 1;
+   */
+  entries: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * They are being compared.
+   *
+   * @generated from field: bool comparing = 3;
+   */
+  comparing: boolean;
+
+  /**
+   * @generated from field: bool done = 4;
+   */
+  done: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.MakeSeedResponse.
+ * Use `create(MakeSeedResponseSchema)` to create a new message.
+ */
+export const MakeSeedResponseSchema: GenMessage<MakeSeedResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 16);
+
+/**
+ * @generated from message pyro.agent.v1.SproutVolumeRequest
+ */
+export type SproutVolumeRequest = Message<"pyro.agent.v1.SproutVolumeRequest"> & {
+  /**
+   * As in ConfigureRequest.
+   *
+   * @generated from field: bytes entropy = 1;
+   */
+  entropy: Uint8Array;
+
+  /**
+   * @generated from field: uint64 unix_time_ns = 2;
+   */
+  unixTimeNs: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SproutVolumeRequest.
+ * Use `create(SproutVolumeRequestSchema)` to create a new message.
+ */
+export const SproutVolumeRequestSchema: GenMessage<SproutVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 17);
+
+/**
+ * @generated from message pyro.agent.v1.SproutVolumeResponse
+ */
+export type SproutVolumeResponse = Message<"pyro.agent.v1.SproutVolumeResponse"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.SproutVolumeResponse.
+ * Use `create(SproutVolumeResponseSchema)` to create a new message.
+ */
+export const SproutVolumeResponseSchema: GenMessage<SproutVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 18);
+
+/**
  * @generated from message pyro.agent.v1.PrepareTemplateRequest
  */
 export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateRequest"> & {
@@ -386,7 +522,7 @@ export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateReque
  * Use `create(PrepareTemplateRequestSchema)` to create a new message.
  */
 export const PrepareTemplateRequestSchema: GenMessage<PrepareTemplateRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 13);
+  messageDesc(file_pyro_agent_v1_agent, 19);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateResponse
@@ -399,7 +535,7 @@ export type PrepareTemplateResponse = Message<"pyro.agent.v1.PrepareTemplateResp
  * Use `create(PrepareTemplateResponseSchema)` to create a new message.
  */
 export const PrepareTemplateResponseSchema: GenMessage<PrepareTemplateResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 14);
+  messageDesc(file_pyro_agent_v1_agent, 20);
 
 /**
  * @generated from message pyro.agent.v1.StartRequest
@@ -488,7 +624,7 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 15);
+  messageDesc(file_pyro_agent_v1_agent, 21);
 
 /**
  * @generated from message pyro.agent.v1.EnvironmentVariable
@@ -510,7 +646,7 @@ export type EnvironmentVariable = Message<"pyro.agent.v1.EnvironmentVariable"> &
  * Use `create(EnvironmentVariableSchema)` to create a new message.
  */
 export const EnvironmentVariableSchema: GenMessage<EnvironmentVariable> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 16);
+  messageDesc(file_pyro_agent_v1_agent, 22);
 
 /**
  * @generated from message pyro.agent.v1.Terminal
@@ -532,7 +668,7 @@ export type Terminal = Message<"pyro.agent.v1.Terminal"> & {
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema: GenMessage<Terminal> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 17);
+  messageDesc(file_pyro_agent_v1_agent, 23);
 
 /**
  * @generated from message pyro.agent.v1.StartResponse
@@ -551,7 +687,7 @@ export type StartResponse = Message<"pyro.agent.v1.StartResponse"> & {
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 18);
+  messageDesc(file_pyro_agent_v1_agent, 24);
 
 /**
  * @generated from message pyro.agent.v1.AttachRequest
@@ -590,7 +726,7 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 19);
+  messageDesc(file_pyro_agent_v1_agent, 25);
 
 /**
  * @generated from message pyro.agent.v1.AttachResponse
@@ -619,7 +755,7 @@ export type AttachResponse = Message<"pyro.agent.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 20);
+  messageDesc(file_pyro_agent_v1_agent, 26);
 
 /**
  * @generated from message pyro.agent.v1.Output
@@ -648,7 +784,7 @@ export type Output = Message<"pyro.agent.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 21);
+  messageDesc(file_pyro_agent_v1_agent, 27);
 
 /**
  * The end of a command, sent once all its output has been.
@@ -711,7 +847,7 @@ export type Exit = Message<"pyro.agent.v1.Exit"> & {
  * Use `create(ExitSchema)` to create a new message.
  */
 export const ExitSchema: GenMessage<Exit> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 22);
+  messageDesc(file_pyro_agent_v1_agent, 28);
 
 /**
  * @generated from message pyro.agent.v1.StartFailure
@@ -744,7 +880,7 @@ export type StartFailure = Message<"pyro.agent.v1.StartFailure"> & {
  * Use `create(StartFailureSchema)` to create a new message.
  */
 export const StartFailureSchema: GenMessage<StartFailure> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 23);
+  messageDesc(file_pyro_agent_v1_agent, 29);
 
 /**
  * @generated from message pyro.agent.v1.StdinRequest
@@ -782,7 +918,7 @@ export type StdinRequest = Message<"pyro.agent.v1.StdinRequest"> & {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 24);
+  messageDesc(file_pyro_agent_v1_agent, 30);
 
 /**
  * @generated from message pyro.agent.v1.StdinResponse
@@ -808,7 +944,7 @@ export type StdinResponse = Message<"pyro.agent.v1.StdinResponse"> & {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 25);
+  messageDesc(file_pyro_agent_v1_agent, 31);
 
 /**
  * @generated from message pyro.agent.v1.SignalRequest
@@ -832,7 +968,7 @@ export type SignalRequest = Message<"pyro.agent.v1.SignalRequest"> & {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 26);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * @generated from message pyro.agent.v1.SignalResponse
@@ -851,7 +987,7 @@ export type SignalResponse = Message<"pyro.agent.v1.SignalResponse"> & {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 27);
+  messageDesc(file_pyro_agent_v1_agent, 33);
 
 /**
  * @generated from message pyro.agent.v1.ResizeRequest
@@ -873,7 +1009,7 @@ export type ResizeRequest = Message<"pyro.agent.v1.ResizeRequest"> & {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 34);
 
 /**
  * @generated from message pyro.agent.v1.ResizeResponse
@@ -886,7 +1022,7 @@ export type ResizeResponse = Message<"pyro.agent.v1.ResizeResponse"> & {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 29);
+  messageDesc(file_pyro_agent_v1_agent, 35);
 
 /**
  * @generated from message pyro.agent.v1.KillRequest
@@ -903,7 +1039,7 @@ export type KillRequest = Message<"pyro.agent.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 30);
+  messageDesc(file_pyro_agent_v1_agent, 36);
 
 /**
  * @generated from message pyro.agent.v1.KillResponse
@@ -916,7 +1052,7 @@ export type KillResponse = Message<"pyro.agent.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 31);
+  messageDesc(file_pyro_agent_v1_agent, 37);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseRequest
@@ -933,7 +1069,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 32);
+  messageDesc(file_pyro_agent_v1_agent, 38);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -946,7 +1082,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 33);
+  messageDesc(file_pyro_agent_v1_agent, 39);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -959,7 +1095,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 34);
+  messageDesc(file_pyro_agent_v1_agent, 40);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -976,7 +1112,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 35);
+  messageDesc(file_pyro_agent_v1_agent, 41);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -1027,7 +1163,7 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 36);
+  messageDesc(file_pyro_agent_v1_agent, 42);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -1183,6 +1319,37 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof SyncVolumeRequestSchema;
     output: typeof SyncVolumeResponseSchema;
+  },
+  /**
+   * Moves what lies on the seed to the volume's own device: it needs the seed no more.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.FlattenVolume
+   */
+  flattenVolume: {
+    methodKind: "unary";
+    input: typeof FlattenVolumeRequestSchema;
+    output: typeof FlattenVolumeResponseSchema;
+  },
+  /**
+   * Makes a seed, which is a btrfs that many volumes begin with, on the drive `volume`, an empty btrfs, of the stream on the
+   * drive `seed` (seed/src/stream.rs), and compares it with that. DATA_LOSS: it differs, and how.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.MakeSeed
+   */
+  makeSeed: {
+    methodKind: "server_streaming";
+    input: typeof MakeSeedRequestSchema;
+    output: typeof MakeSeedResponseSchema;
+  },
+  /**
+   * Makes the first volume of the seed on the drive `seed` on the drive `volume`, whatever lies there.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.SproutVolume
+   */
+  sproutVolume: {
+    methodKind: "unary";
+    input: typeof SproutVolumeRequestSchema;
+    output: typeof SproutVolumeResponseSchema;
   },
   /**
    * Changes the size of a command's terminal; its foreground processes get SIGWINCH. FAILED_PRECONDITION: it has none.

@@ -1,0 +1,98 @@
+//! `pyro-seed list|pack DIRECTORY [ONLY]`: reads a directory of the host for a workspace.
+//!
+//! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. ONLY is a file with
+//! the paths that are wanted, each with a NUL behind it. What happens is said on standard error (`report`).
+//!
+//! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
+//! something, 74 the output cannot be written, 75 the source was changed meanwhile.
+
+mod git_config;
+mod listing;
+mod packing;
+mod report;
+mod secrets;
+mod selection;
+mod walk;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use pyro_seed::stream::Totals;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use listing::Listing;
+use packing::Packing;
+use report::{Failure, Report};
+use selection::Selection;
+use walk::Walk;
+
+/// As much as the deepest tree takes, whose every level is a call: MAX_PATH_BYTES of names of one byte.
+const STACK_BYTES: usize = 256 << 20;
+const OUTPUT_BUFFER_BYTES: usize = 1 << 20;
+const UNREADABLE: u8 = 66;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&arguments));
+    match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(Ok(0))) => ExitCode::SUCCESS,
+        Ok(Ok(Ok(_))) => ExitCode::from(UNREADABLE),
+        Ok(Ok(Err(failure))) => ExitCode::from(failure.tell()),
+        Ok(Err(_)) | Err(_) => ExitCode::from(71),
+    }
+}
+
+/// Reads the source; how much of it could not be read.
+fn run(arguments: &[OsString]) -> Result<u64, Failure> {
+    let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
+    let (list, directory, only) = match words.as_slice() {
+        [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, None),
+        [mode @ (b"list" | b"pack"), directory, only] => (*mode == b"list", *directory, Some(*only)),
+        _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [ONLY]".to_owned())),
+    };
+    raise_limit_of_files();
+    let selection = only.map(read_selection).transpose()?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, directory, flags, Mode::empty()).map_err(|errno| Failure::System(directory.into(), errno))?;
+    let output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
+    let selection = selection.as_ref();
+    if list {
+        let visitor = Listing { to: output, totals: Totals::default() };
+        let mut walk = Walk { visitor, report: Report::default(), selection };
+        walk.run(&root)?;
+        walk.visitor.to.flush()?;
+        Ok(told(&walk.report, walk.visitor.totals))
+    } else {
+        let mut walk = Walk { visitor: Packing::new(output)?, report: Report::default(), selection };
+        walk.run(&root)?;
+        let totals = walk.visitor.end()?;
+        Ok(told(&walk.report, totals))
+    }
+}
+
+fn told(report: &Report, totals: Totals) -> u64 {
+    report.total(totals);
+    report.unreadable
+}
+
+fn read_selection(path: &[u8]) -> Result<Selection, Failure> {
+    let list = std::fs::read(std::ffi::OsStr::from_bytes(path))?;
+    Ok(Selection::parse(&list))
+}
+
+/// One descriptor is open for every level of a tree.
+fn raise_limit_of_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Whoever may not open so many is told by the one that is too many.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+fn standard_output() -> File {
+    // SAFETY: descriptor 1 is this process's standard output, which nothing else in it uses or closes.
+    File::from(unsafe { OwnedFd::from_raw_fd(1) })
+}

@@ -1,0 +1,279 @@
+//! Turning a directory into a stream: attributes, links and content of each entry, as they are on the host.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use pyro_seed::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, Meta, MODE_BITS, Totals, Writer};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, seek};
+use rustix::io::Errno;
+
+use crate::git_config;
+use crate::report::{Failure, Report};
+use crate::walk::{Found, Visitor};
+
+/// Largest git configuration that is looked through.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Most bytes of the names of a file's extended attributes (XATTR_LIST_MAX).
+const MAX_XATTR_NAMES_BYTES: usize = 64 << 10;
+/// Labels that the host's security modules gave, which mean nothing in a guest.
+const HOST_LABELS: [&[u8]; 6] = [
+    b"security.selinux", b"security.apparmor", b"security.ima", b"security.evm", b"security.SMACK64", b"security.SMACK64EXEC",
+];
+
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Writes a stream of what is visited.
+pub(crate) struct Packing<W: Write> {
+    writer: Writer<W>,
+    /// First names of what has several.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+/// Why one entry is not in the stream.
+enum Problem {
+    Unreadable(Errno),
+    Changed,
+    Output(std::io::Error),
+}
+
+impl From<Errno> for Problem {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Self::Changed,
+            _ => Self::Unreadable(errno),
+        }
+    }
+}
+
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl<W: Write> Packing<W> {
+    pub(crate) fn new(to: W) -> std::io::Result<Self> {
+        Ok(Self { writer: Writer::new(to)?, links: HashMap::new(), buffer: vec![0; MAX_CHUNK_BYTES] })
+    }
+
+    pub(crate) fn end(self) -> std::io::Result<Totals> {
+        self.writer.end()
+    }
+
+    fn file(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Problem> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat(found.parent, found.name, flags, Mode::empty())?;
+        let before = rustix::fs::fstat(&file)?;
+        if identity(&before) != identity(found.stat) {
+            return Err(Problem::Changed);
+        }
+        // What cannot be read is to be noticed before the stream has a part of it.
+        rustix::io::pread(&file, &mut self.buffer[..1], 0)?;
+        let meta = meta(&before, xattrs_of(&file)?);
+        let size = before.st_size.cast_unsigned();
+        if found.in_git_directory && git_config::is_one(found.name) && size <= MAX_CONFIG_BYTES {
+            let content = whole(&file, size)?;
+            if let Some(clean) = git_config::without_credentials(&content) {
+                report.redacted(found.path);
+                self.writer.file(found.path, &meta, clean.len() as u64)?;
+                self.writer.chunk(0, &clean)?;
+                self.writer.end_file()?;
+                return unchanged(&file, &before);
+            }
+        }
+        self.writer.file(found.path, &meta, size)?;
+        // A file with fewer blocks than bytes has holes, or a file system that compresses.
+        if before.st_blocks.cast_unsigned().saturating_mul(512) >= size {
+            self.range(&file, 0, size)?;
+        } else {
+            self.data(&file, size)?;
+        }
+        self.writer.end_file()?;
+        unchanged(&file, &before)
+    }
+
+    /// What is not a hole.
+    fn data(&mut self, file: &OwnedFd, size: u64) -> Result<(), Problem> {
+        let mut position = 0;
+        while position < size {
+            let start = match seek(file, SeekFrom::Data(position)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => break,
+                // A file system that does not say.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return self.range(file, position, size),
+                Err(errno) => return Err(errno.into()),
+            };
+            let end = seek(file, SeekFrom::Hole(start))?.min(size);
+            self.range(file, start, end)?;
+            position = end.max(start + 1);
+        }
+        Ok(())
+    }
+
+    fn range(&mut self, file: &OwnedFd, start: u64, end: u64) -> Result<(), Problem> {
+        let mut position = start;
+        while position < end {
+            let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(self.buffer.len());
+            match rustix::io::pread(file, &mut self.buffer[..wanted], position) {
+                Ok(0) => return Err(Problem::Changed),
+                Ok(count) => {
+                    self.writer.chunk(position, &self.buffer[..count])?;
+                    position += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Problem::Unreadable(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, found: &Found<'_>) -> Result<(), Problem> {
+        let target = readlinkat(found.parent, found.name, Vec::new())?;
+        let path = through_proc(found.parent, found.name);
+        let xattrs = xattrs(
+            |names| rustix::fs::llistxattr(path.as_c_str(), names),
+            |name, value| rustix::fs::lgetxattr(path.as_c_str(), name, value),
+        )?;
+        self.writer.symlink(found.path, &meta(found.stat, xattrs), target.to_bytes())?;
+        Ok(())
+    }
+
+    fn first_name(&mut self, found: &Found<'_>) -> Option<Vec<u8>> {
+        if found.stat.st_nlink < 2 {
+            return None;
+        }
+        let inode = (found.stat.st_dev, found.stat.st_ino);
+        let first = self.links.get(&inode).cloned();
+        if first.is_none() {
+            self.links.insert(inode, found.path.to_vec());
+        }
+        first
+    }
+}
+
+impl<W: Write> Visitor for Packing<W> {
+    fn directory(&mut self, found: &Found<'_>, _report: &mut Report) -> Result<(), Failure> {
+        Ok(self.writer.directory(found.path)?)
+    }
+
+    fn leaf(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure> {
+        let done = match self.first_name(found) {
+            Some(first) => self.writer.link(found.path, &first).map_err(Problem::Output),
+            None if FileType::from_raw_mode(found.stat.st_mode) == FileType::Symlink => self.symlink(found),
+            None => self.file(found, report),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(Problem::Changed) => Err(Failure::Changed(found.path.to_vec())),
+            Err(Problem::Output(error)) => Err(Failure::Output(error)),
+            Err(Problem::Unreadable(errno)) => {
+                report.unreadable(found.path, errno);
+                Ok(())
+            }
+        }
+    }
+
+    fn finished(
+        &mut self,
+        path: &[u8],
+        directory: BorrowedFd<'_>,
+        stat: &Stat,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        match xattrs_of(&directory) {
+            Ok(xattrs) => Ok(self.writer.finished(path, &meta(stat, xattrs))?),
+            Err(errno) => {
+                report.unreadable(path, errno);
+                Ok(())
+            }
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        self.writer.totals()
+    }
+}
+
+fn meta(stat: &Stat, xattrs: Xattrs) -> Meta {
+    Meta {
+        mode: stat.st_mode & MODE_BITS,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        seconds: stat.st_mtime,
+        nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        xattrs,
+    }
+}
+
+/// What every change of a file moves.
+fn identity(stat: &Stat) -> (u64, u64, i64, i64, i64) {
+    (stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime, stat.st_ctime_nsec.cast_signed())
+}
+
+fn unchanged(file: &OwnedFd, before: &Stat) -> Result<(), Problem> {
+    if identity(&rustix::fs::fstat(file)?) == identity(before) { Ok(()) } else { Err(Problem::Changed) }
+}
+
+fn whole(file: &OwnedFd, size: u64) -> Result<Vec<u8>, Problem> {
+    let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
+    let mut filled = 0;
+    while filled < content.len() {
+        match rustix::io::pread(file, &mut content[filled..], filled as u64)? {
+            0 => return Err(Problem::Changed),
+            count => filled += count,
+        }
+    }
+    Ok(content)
+}
+
+fn xattrs_of(file: &impl AsFd) -> Result<Xattrs, Errno> {
+    xattrs(
+        |names| rustix::fs::flistxattr(file, names),
+        |name, value| rustix::fs::fgetxattr(file, name, value),
+    )
+}
+
+fn xattrs(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&CStr, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<Xattrs, Errno> {
+    match list(&mut []) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Ok(_) => {}
+        Err(errno) => return Err(errno),
+    }
+    let mut names = vec![0; MAX_XATTR_NAMES_BYTES];
+    let length = list(&mut names)?;
+    let mut found = Vec::new();
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| is_carried(name)) {
+        let c_name = CString::new(name).unwrap_or_default();
+        let mut value = vec![0; MAX_XATTR_BYTES];
+        match get(&c_name, &mut value) {
+            Ok(length) => {
+                value.truncate(length);
+                found.push((name.to_vec(), value));
+            }
+            // Listed for everybody, readable for some (trusted.*); gone meanwhile, which the times tell.
+            Err(Errno::NODATA) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Of the system's own only access lists, which every Linux file system has in one form.
+fn is_carried(name: &[u8]) -> bool {
+    let is_list = name == b"system.posix_acl_access" || name == b"system.posix_acl_default";
+    !name.is_empty() && !HOST_LABELS.contains(&name) && (is_list || !name.starts_with(b"system."))
+}
+
+/// A path that leads to an entry of an open directory, for calls that take no descriptor.
+fn through_proc(directory: BorrowedFd<'_>, name: &CStr) -> CString {
+    let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name.to_bytes()].concat();
+    // Neither part has a NUL.
+    CString::new(path).unwrap_or_default()
+}

@@ -1,0 +1,143 @@
+//! What is said on standard error while a source is read: lines of fields with tabs between them, which the server reads.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use pyro_seed::stream::Totals;
+use rustix::io::Errno;
+
+/// Time between two lines that say how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// Lines of one kind: enough for a person, and bounded whatever the tree has.
+const MAX_LINES: u32 = 20;
+
+/// Why a source was not read to its end.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was changed meanwhile.
+    Changed(Vec<u8>),
+    /// The system refused something about this path.
+    System(Vec<u8>, Errno),
+    /// The stream could not be written.
+    Output(std::io::Error),
+    /// The command line or the archive is wrong.
+    Invalid(String),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Counts, and tells.
+#[derive(Default)]
+pub(crate) struct Report {
+    told: Option<Instant>,
+    lines: [u32; 4],
+    /// What has no place in a tree: sockets, fifos and devices.
+    pub(crate) skipped: u64,
+    /// What could not be read.
+    pub(crate) unreadable: u64,
+    /// What the files take on the host's disk, in bytes.
+    pub(crate) disk_bytes: u64,
+    /// The latest change of an inode, in nanoseconds since the Unix epoch.
+    pub(crate) newest_ns: i128,
+}
+
+impl Report {
+    pub(crate) fn progress(&mut self, totals: Totals) {
+        if self.told.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        say(&format!("progress\t{}\t{}", totals.entries, totals.bytes));
+    }
+
+    pub(crate) fn skip(&mut self, kind: &str, path: &[u8]) {
+        self.skipped += 1;
+        self.line(0, &format!("skipped\t{kind}\t{}", printable(path)));
+    }
+
+    pub(crate) fn unreadable(&mut self, path: &[u8], errno: Errno) {
+        self.unreadable += 1;
+        self.line(1, &format!("unreadable\t{}\t{}", reason(errno), printable(path)));
+    }
+
+    /// A file that by its name holds something secret.
+    pub(crate) fn secret(&mut self, path: &[u8]) {
+        self.line(2, &format!("secret\t{}", printable(path)));
+    }
+
+    /// A file that credentials were taken out of, in the copy.
+    pub(crate) fn redacted(&mut self, path: &[u8]) {
+        self.line(3, &format!("redacted\t{}", printable(path)));
+    }
+
+    pub(crate) fn total(&self, totals: Totals) {
+        let (entries, bytes) = (totals.entries, totals.bytes);
+        let Self { skipped, unreadable, disk_bytes, newest_ns, .. } = self;
+        say(&format!("total\t{entries}\t{bytes}\t{skipped}\t{unreadable}\t{disk_bytes}\t{newest_ns}"));
+    }
+
+    fn line(&mut self, kind: usize, text: &str) {
+        self.lines[kind] += 1;
+        if self.lines[kind] <= MAX_LINES {
+            say(text);
+        }
+    }
+}
+
+impl Failure {
+    /// Says it; the exit status that goes with it.
+    pub(crate) fn tell(&self) -> u8 {
+        match self {
+            Self::Changed(path) => {
+                say(&format!("changed\t{}", printable(path)));
+                75
+            }
+            Self::System(path, errno) => {
+                say(&format!("failed\t{}\t{}", reason(*errno), printable(path)));
+                71
+            }
+            Self::Output(error) => {
+                say(&format!("output\t{}", text(error)));
+                74
+            }
+            Self::Invalid(why) => {
+                say(&format!("invalid\t{}", printable(why.as_bytes())));
+                65
+            }
+        }
+    }
+}
+
+/// A path that can stand in a line: what is not printable ASCII as `\xNN`.
+pub(crate) fn printable(path: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in path {
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            0x20..=0x7e => text.push(char::from(*byte)),
+            _ => {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
+        }
+    }
+    text
+}
+
+fn reason(errno: Errno) -> String {
+    text(&errno.into())
+}
+
+/// The system's text without Rust's "(os error 2)".
+fn text(error: &std::io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn say(line: &str) {
+    // There is no one else to tell when that fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,152 @@
+//! Reading a directory: every entry once, in the order of its name's bytes, by descriptors and without following a link.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pyro_seed::stream::{MAX_PATH_BYTES, Totals};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::io::Errno;
+
+use crate::report::{Failure, Report};
+use crate::selection::Selection;
+
+/// One entry of the source.
+pub(crate) struct Found<'a> {
+    /// From the source's root.
+    pub(crate) path: &'a [u8],
+    /// The directory that it is in, and its name there.
+    pub(crate) parent: BorrowedFd<'a>,
+    pub(crate) name: &'a CStr,
+    pub(crate) stat: &'a Stat,
+    /// Whether the directory that it is in is a git repository's own (`.git`).
+    pub(crate) in_git_directory: bool,
+}
+
+/// What is done with the entries.
+pub(crate) trait Visitor {
+    /// A directory begins.
+    fn directory(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure>;
+    /// A file or symbolic link.
+    fn leaf(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure>;
+    /// Everything in a directory was visited; an empty path is the root's.
+    fn finished(&mut self, path: &[u8], directory: BorrowedFd<'_>, stat: &Stat, report: &mut Report)
+    -> Result<(), Failure>;
+    /// How far it is.
+    fn totals(&self) -> Totals;
+}
+
+/// A walk through one source.
+pub(crate) struct Walk<'a, V: Visitor> {
+    pub(crate) visitor: V,
+    pub(crate) report: Report,
+    pub(crate) selection: Option<&'a Selection>,
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// Visits everything in `root`.
+    pub(crate) fn run(&mut self, root: &OwnedFd) -> Result<(), Failure> {
+        let stat = rustix::fs::fstat(root).map_err(|errno| Failure::System(Vec::new(), errno))?;
+        self.inside(&mut Vec::new(), root.as_fd(), &stat)
+    }
+
+    fn inside(&mut self, path: &mut Vec<u8>, directory: BorrowedFd<'_>, stat: &Stat) -> Result<(), Failure> {
+        let names = names(directory).map_err(|errno| Failure::System(path.clone(), errno))?;
+        let has = |name: &CStr| names.binary_search_by(|each| each.as_c_str().cmp(name)).is_ok();
+        let in_git_directory = has(c"HEAD") && has(c"config") && has(c"objects");
+        let length = path.len();
+        for name in &names {
+            path.truncate(length);
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.as_bytes());
+            self.entry(path, directory, name, in_git_directory)?;
+            self.report.progress(self.visitor.totals());
+        }
+        path.truncate(length);
+        self.note(stat);
+        self.visitor.finished(path, directory, stat, &mut self.report)
+    }
+
+    fn entry(
+        &mut self,
+        path: &mut Vec<u8>,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        in_git_directory: bool,
+    ) -> Result<(), Failure> {
+        if self.selection.is_some_and(|selection| !selection.has(path)) {
+            return Ok(());
+        }
+        if path.len() > MAX_PATH_BYTES {
+            return Err(Failure::System(path.clone(), Errno::NAMETOOLONG));
+        }
+        let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Err(Failure::Changed(path.clone())),
+            Err(errno) => {
+                self.report.unreadable(path, errno);
+                return Ok(());
+            }
+        };
+        let found = Found { path: &path.clone(), parent, name, stat: &stat, in_git_directory };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.directory(path, &found),
+            FileType::RegularFile | FileType::Symlink => {
+                self.note(&stat);
+                self.report.disk_bytes += stat.st_blocks.cast_unsigned().saturating_mul(512);
+                if crate::secrets::is_named_like_one(path) {
+                    self.report.secret(path);
+                }
+                self.visitor.leaf(&found, &mut self.report)
+            }
+            kind => {
+                self.report.skip(kind_name(kind), path);
+                Ok(())
+            }
+        }
+    }
+
+    fn directory(&mut self, path: &mut Vec<u8>, found: &Found<'_>) -> Result<(), Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(found.parent, found.name, flags, Mode::empty()) {
+            Ok(directory) => {
+                self.visitor.directory(found, &mut self.report)?;
+                self.inside(path, directory.as_fd(), found.stat)
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(Failure::Changed(path.clone())),
+            Err(errno @ (Errno::MFILE | Errno::NFILE)) => Err(Failure::System(path.clone(), errno)),
+            Err(errno) => {
+                self.report.unreadable(path, errno);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, stat: &Stat) {
+        let changed_ns = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
+        self.report.newest_ns = self.report.newest_ns.max(changed_ns);
+    }
+}
+
+/// The names in a directory, sorted by their bytes.
+fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "fifo",
+        FileType::Socket => "socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "device",
+        _ => "unknown",
+    }
+}
