@@ -88,7 +88,13 @@ mod tests {
             \thelper = store\n[github]\n\tuser = me\n\ttoken = t0ken\n# https://u:t0ken@h/a\n[branch \"m\"]\n\tmerge = refs/heads/m";
         let clean = String::from_utf8(without_credentials(config).unwrap()).unwrap();
         assert!(!clean.contains("t0ken") && !clean.contains("pw"), "{clean}");
-        for kept in ["url = https://host.example/x.git", "ssh://git@host.example/x", "helper = store", "user = me", "refs/heads/m"] {
+        for kept in [
+            "url = https://host.example/x.git",
+            "ssh://git@host.example/x",
+            "helper = store",
+            "user = me",
+            "refs/heads/m",
+        ] {
             assert!(clean.contains(kept), "{kept} in {clean}");
         }
     }

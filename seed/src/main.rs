@@ -58,7 +58,8 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
     raise_limit_of_files();
     let selection = only.map(read_selection).transpose()?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat(CWD, directory, flags, Mode::empty()).map_err(|errno| Failure::System(directory.into(), errno))?;
+    let root =
+        openat(CWD, directory, flags, Mode::empty()).map_err(|errno| Failure::System(directory.into(), errno))?;
     let output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
     let selection = selection.as_ref();
     if list {

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use pyro_seed::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, Meta, MODE_BITS, Totals, Writer};
+use pyro_seed::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, MODE_BITS, Meta, Totals, Writer};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, seek};
 use rustix::io::Errno;
 
@@ -19,7 +19,12 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 const MAX_XATTR_NAMES_BYTES: usize = 64 << 10;
 /// Labels that the host's security modules gave, which mean nothing in a guest.
 const HOST_LABELS: [&[u8]; 6] = [
-    b"security.selinux", b"security.apparmor", b"security.ima", b"security.evm", b"security.SMACK64", b"security.SMACK64EXEC",
+    b"security.selinux",
+    b"security.apparmor",
+    b"security.ima",
+    b"security.evm",
+    b"security.SMACK64",
+    b"security.SMACK64EXEC",
 ];
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -230,10 +235,7 @@ fn whole(file: &OwnedFd, size: u64) -> Result<Vec<u8>, Problem> {
 }
 
 fn xattrs_of(file: &impl AsFd) -> Result<Xattrs, Errno> {
-    xattrs(
-        |names| rustix::fs::flistxattr(file, names),
-        |name, value| rustix::fs::fgetxattr(file, name, value),
-    )
+    xattrs(|names| rustix::fs::flistxattr(file, names), |name, value| rustix::fs::fgetxattr(file, name, value))
 }
 
 fn xattrs(

@@ -3,9 +3,24 @@
 
 /// Names, compared without case.
 const NAMES: [&str; 18] = [
-    ".env", ".npmrc", ".pypirc", ".netrc", ".yarnrc.yml", ".git-credentials", ".pgpass", ".htpasswd", ".dockercfg",
-    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "credentials.json", "service-account.json", ".vault-token",
-    "terraform.tfstate", "kubeconfig",
+    ".env",
+    ".npmrc",
+    ".pypirc",
+    ".netrc",
+    ".yarnrc.yml",
+    ".git-credentials",
+    ".pgpass",
+    ".htpasswd",
+    ".dockercfg",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    "credentials.json",
+    "service-account.json",
+    ".vault-token",
+    "terraform.tfstate",
+    "kubeconfig",
 ];
 const ENDINGS: [&str; 8] = [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".ppk", ".kdbx"];
 /// Kept by their whole path's end.
@@ -30,7 +45,9 @@ mod tests {
 
     #[test]
     fn names_tell() {
-        for path in [&b".env"[..], b"a/.env.local", b"a/.NPMRC", b"keys/server.key", b"id_ed25519", b"x/.aws/credentials"] {
+        for path in
+            [&b".env"[..], b"a/.env.local", b"a/.NPMRC", b"keys/server.key", b"id_ed25519", b"x/.aws/credentials"]
+        {
             assert!(is_named_like_one(path), "{}", String::from_utf8_lossy(path));
         }
         for path in [&b"environment"[..], b".env.example", b"id_rsa.pub", b"key", b"credentials", b"a.env"] {

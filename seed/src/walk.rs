@@ -29,8 +29,13 @@ pub(crate) trait Visitor {
     /// A file or symbolic link.
     fn leaf(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure>;
     /// Everything in a directory was visited; an empty path is the root's.
-    fn finished(&mut self, path: &[u8], directory: BorrowedFd<'_>, stat: &Stat, report: &mut Report)
-    -> Result<(), Failure>;
+    fn finished(
+        &mut self,
+        path: &[u8],
+        directory: BorrowedFd<'_>,
+        stat: &Stat,
+        report: &mut Report,
+    ) -> Result<(), Failure>;
     /// How far it is.
     fn totals(&self) -> Totals;
 }

@@ -122,11 +122,7 @@ impl Comparison<'_> {
             Entry::Finished { path, meta } => {
                 let directory = self.places.directory(path)?;
                 attributes(&rustix::fs::fstat(directory)?, meta, true)?;
-                xattrs(
-                    meta,
-                    |names| flistxattr(directory, names),
-                    |name, value| fgetxattr(directory, name, value),
-                )
+                xattrs(meta, |names| flistxattr(directory, names), |name, value| fgetxattr(directory, name, value))
             }
             Entry::End(_) => Ok(()),
         }
@@ -134,9 +130,10 @@ impl Comparison<'_> {
 
     fn file(&mut self, reader: &mut Reader<impl Read>, path: &[u8], meta: &Meta, size: u64) -> Result<(), Unlike> {
         let (parent, name) = self.places.parent(path)?;
-        kind(&look(parent, name)?, FileType::RegularFile)?;
-        let file = openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(parent, name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&file)?;
+        kind(&stat, FileType::RegularFile)?;
         attributes(&stat, meta, true)?;
         same(stat.st_size.cast_unsigned() == size, "has another size")?;
         xattrs(meta, |names| flistxattr(&file, names), |name, value| fgetxattr(&file, name, value))?;

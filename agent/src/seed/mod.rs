@@ -58,7 +58,9 @@ pub enum Phase {
 /// Told how far it is.
 pub type Progress<'a> = dyn FnMut(Phase, Totals) + 'a;
 
-/// Makes a seed on `volume`, an empty btrfs, of the stream on `stream`: filled, written, read again from the disk and compared.
+/// Makes a seed on `volume`, an empty btrfs, of the stream on `stream`: filled, written, and compared. What is compared may still
+/// lie in memory; that the disk has the same is what the file system's checksums then tell, which is ten times quicker here
+/// than reading every file again.
 ///
 /// # Errors
 /// The step that failed, or what differs. The volume is then of no use.
@@ -66,11 +68,12 @@ pub fn make(stream: &Path, volume: &Path, progress: &mut Progress<'_>) -> Result
     let nursery = Nursery::make(volume)?;
     fill::fill(open(stream)?, nursery.tree()?.as_fd(), &mut |totals| progress(Phase::Filling, totals))?;
     nursery.seal()?;
-    nursery.close()?;
-    // Mounted anew: nothing of what is compared is left in memory.
-    let nursery = Nursery::look(volume)?;
     let compared = &mut |totals| progress(Phase::Comparing, totals);
     let totals = compare::compare(open(stream)?, nursery.tree()?.as_fd(), compared)?;
+    let damaged = nursery.scrub()?;
+    if damaged > 0 {
+        return Err(SeedError::Different(format!("{damaged} blocks on the disk are not what was written")));
+    }
     nursery.close()?;
     superblock::mark_as_seed(volume)?;
     Ok(totals)
@@ -146,14 +149,20 @@ mod tests {
             ("mode", Box::new(|| fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap())),
             ("content", Box::new(|| fs::write(&file, vec![0; 1 << 20]).unwrap())),
             ("names", Box::new(|| fs::write(root.join("more"), "").unwrap())),
-            ("target", Box::new(|| {
-                fs::remove_file(root.join("d/s")).unwrap();
-                symlink("elsewhere", root.join("d/s")).unwrap();
-            })),
-            ("link", Box::new(|| {
-                fs::remove_file(root.join("hard")).unwrap();
-                fs::copy(&file, root.join("hard")).unwrap();
-            })),
+            (
+                "target",
+                Box::new(|| {
+                    fs::remove_file(root.join("d/s")).unwrap();
+                    symlink("elsewhere", root.join("d/s")).unwrap();
+                }),
+            ),
+            (
+                "link",
+                Box::new(|| {
+                    fs::remove_file(root.join("hard")).unwrap();
+                    fs::copy(&file, root.join("hard")).unwrap();
+                }),
+            ),
         ];
         for (name, spoil) in &spoils {
             fs::remove_dir_all(&root).unwrap();

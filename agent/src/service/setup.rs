@@ -159,7 +159,11 @@ mod tests {
             machine_id: "0123456789abcdef0123456789abcdef".into(),
             hostname: "pyro".into(),
             workspace_path: "/workspace".into(),
-            volume: Some(proto::VolumeSetup { snapshot_ids: vec!["a".into()], reset_to: "baseline".into(), seeded: true }),
+            volume: Some(proto::VolumeSetup {
+                snapshot_ids: vec!["a".into()],
+                reset_to: "baseline".into(),
+                seeded: true,
+            }),
         }
     }
 

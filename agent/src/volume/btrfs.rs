@@ -25,6 +25,10 @@ const SNAP_DESTROY: libc::Ioctl = 0x5000_940f;
 const SNAP_CREATE_V2: libc::Ioctl = 0x5000_9417;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 26, __u64)`.
 const SUBVOL_SET_FLAGS: libc::Ioctl = 0x4008_941a;
+/// `_IOWR(BTRFS_IOCTL_MAGIC, 27, struct btrfs_ioctl_scrub_args)`.
+const SCRUB: libc::Ioctl = 0xc400_941b_u32 as libc::Ioctl;
+/// `BTRFS_SCRUB_READONLY`.
+const ONLY_LOOK: u64 = 1;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 58, struct btrfs_ioctl_vol_args_v2)`.
 const REMOVE_DEVICE_V2: libc::Ioctl = 0x5000_943a;
 /// `_IOR(BTRFS_IOCTL_MAGIC, 60, struct btrfs_ioctl_get_subvol_info_args)`.
@@ -73,6 +77,23 @@ struct SubvolInfo {
     other_transids: [u64; 3],
     times: [[u64; 2]; 4],
     reserved: [u64; 8],
+}
+
+/// `struct btrfs_ioctl_scrub_args` with its `struct btrfs_scrub_progress`, of which the counts of errors are read.
+#[repr(C)]
+struct ScrubArgs {
+    device: u64,
+    start: u64,
+    end: u64,
+    flags: u64,
+    scrubbed: [u64; 4],
+    read_errors: u64,
+    checksum_errors: u64,
+    verify_errors: u64,
+    without_checksum: u64,
+    checksum_discards: u64,
+    superblock_errors: u64,
+    rest: [u64; 114],
 }
 
 /// `struct fstrim_range`.
@@ -214,6 +235,17 @@ pub(super) fn remove_seed(top: BorrowedFd<'_>) -> Result<(), Errno> {
     checked(unsafe { libc::ioctl(top.as_raw_fd(), REMOVE_DEVICE_V2, &raw const arguments) })
 }
 
+/// Reads all that is in use on the first device and compares it with its checksums; how many blocks are bad.
+pub(super) fn scrub(top: BorrowedFd<'_>) -> Result<u64, Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: ScrubArgs = unsafe { zeroed() };
+    (arguments.device, arguments.end, arguments.flags) = (FIRST_DEVICE, u64::MAX, ONLY_LOOK);
+    // SAFETY: SCRUB reads and writes a btrfs_ioctl_scrub_args.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), SCRUB, &raw mut arguments) })?;
+    let ScrubArgs { read_errors, checksum_errors, verify_errors, superblock_errors, .. } = arguments;
+    Ok(read_errors + checksum_errors + verify_errors + superblock_errors)
+}
+
 /// The transaction in which the subvolume's tree was changed last.
 pub(super) fn changed_in(subvolume: &File) -> Result<u64, Errno> {
     // SAFETY: all-zero bytes are a valid value of this struct of numbers.
@@ -259,6 +291,7 @@ mod tests {
         assert_eq!(size(SUBVOL_CREATE), size_of::<VolArgs>());
         assert_eq!(size(SNAP_DESTROY), size_of::<VolArgs>());
         assert_eq!(size(SCAN_DEVICE), size_of::<VolArgs>());
+        assert_eq!(size(SCRUB), size_of::<ScrubArgs>());
         assert_eq!(size(ADD_DEVICE), size_of::<VolArgs>());
         assert_eq!(size(REMOVE_DEVICE_V2), size_of::<VolArgsV2>());
         assert_eq!(size(SUBVOL_SET_FLAGS), size_of::<u64>());

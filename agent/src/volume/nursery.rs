@@ -26,14 +26,6 @@ impl Nursery {
         Ok(Self { top })
     }
 
-    /// Mounts one that was made, to look at it.
-    ///
-    /// # Errors
-    /// What mount(2) says.
-    pub fn look(disk: &Path) -> Result<Self, SystemError> {
-        Ok(Self { top: mount_top(disk, MountFlags::RDONLY, c"subvolid=5")? })
-    }
-
     /// The tree's root.
     ///
     /// # Errors
@@ -50,6 +42,14 @@ impl Nursery {
         self.sync()?;
         btrfs::set_read_only(self.top.as_fd(), BASELINE)?;
         self.sync()
+    }
+
+    /// Reads everything from the disk and checks it; how many blocks are not what was written.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn scrub(&self) -> Result<u64, SystemError> {
+        btrfs::scrub(self.top.as_fd()).doing(|| "check the seed's blocks")
     }
 
     /// Unmounts it.
