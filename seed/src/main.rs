@@ -1,7 +1,7 @@
-//! `pyro-seed list|pack DIRECTORY [ONLY]`: reads a directory of the host for a workspace.
+//! `pyro-seed list|pack DIRECTORY [ONLY]`, `pyro-seed tar ARCHIVE`: reads what a workspace is to begin with.
 //!
 //! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. ONLY is a file with
-//! the paths that are wanted, each with a NUL behind it. What happens is said on standard error (`report`).
+//! the paths that are wanted, each with a NUL behind it. `tar` writes the stream of an archive that is not compressed. What happens is said on standard error (`report`).
 //!
 //! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
 //! something, 74 the output cannot be written, 75 the source was changed meanwhile.
@@ -12,6 +12,7 @@ mod packing;
 mod report;
 mod secrets;
 mod selection;
+mod tar;
 mod walk;
 
 use std::ffi::OsString;
@@ -51,9 +52,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<u64, Failure> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
     let (list, directory, only) = match words.as_slice() {
+        [b"tar", archive] => return pack_archive(archive),
         [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, None),
         [mode @ (b"list" | b"pack"), directory, only] => (*mode == b"list", *directory, Some(*only)),
-        _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [ONLY]".to_owned())),
+        _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [ONLY] | tar ARCHIVE".to_owned())),
     };
     raise_limit_of_files();
     let selection = only.map(read_selection).transpose()?;
@@ -74,6 +76,14 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
         let totals = walk.visitor.end()?;
         Ok(told(&walk.report, totals))
     }
+}
+
+fn pack_archive(path: &[u8]) -> Result<u64, Failure> {
+    let archive = File::open(std::ffi::OsStr::from_bytes(path))?;
+    let mut report = Report::default();
+    let output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
+    let totals = tar::pack(&archive, output, &mut report)?;
+    Ok(told(&report, totals))
 }
 
 fn told(report: &Report, totals: Totals) -> u64 {

@@ -27,7 +27,8 @@ const HOST_LABELS: [&[u8]; 6] = [
     b"security.SMACK64EXEC",
 ];
 
-type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+/// Names with values.
+pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Writes a stream of what is visited.
 pub(crate) struct Packing<W: Write> {
@@ -268,7 +269,7 @@ fn xattrs(
 }
 
 /// Of the system's own only access lists, which every Linux file system has in one form.
-fn is_carried(name: &[u8]) -> bool {
+pub(crate) fn is_carried(name: &[u8]) -> bool {
     let is_list = name == b"system.posix_acl_access" || name == b"system.posix_acl_default";
     !name.is_empty() && !HOST_LABELS.contains(&name) && (is_list || !name.starts_with(b"system."))
 }

@@ -48,7 +48,8 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn progress(&mut self, totals: Totals) {
-        if self.told.is_some_and(|at| at.elapsed() < PROGRESS_INTERVAL) {
+        // What takes no time is not told of.
+        if self.told.get_or_insert_with(Instant::now).elapsed() < PROGRESS_INTERVAL {
             return;
         }
         self.told = Some(Instant::now());

@@ -37,7 +37,7 @@ export const workspaceCreate = operation({
       .string()
       .min(1)
       .optional()
-      .describe("directory on this host whose content /workspace begins with; it is copied"),
+      .describe("directory, .tar, .tar.gz, .tgz or .tar.zst on this host that /workspace begins with; it is copied"),
     directory: hostDirectory.optional(),
     ...machineOptions,
   }),

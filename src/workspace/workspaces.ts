@@ -229,13 +229,14 @@ export class Workspaces {
     const { seedPath } = wanted;
     if (seedPath === undefined) return null;
     const { environment, vcpuCount, memoryMib, machine, requireIsolation } = wanted;
-    const { record, warnings, release } = await this.#seeds.of(await findSource(seedPath), {
+    const source = await findSource(seedPath);
+    const { record, warnings, release } = await this.#seeds.of(source, {
       machine: { ...call, environment, vcpuCount, memoryMib, machine, requireIsolation },
       onProgress: call.onSeed,
     });
     scope.defer(release);
     const { id, entry_count, bytes } = record;
-    return { id, mode: "directory", path: seedPath, entry_count, bytes, warnings: [...warnings] };
+    return { id, mode: source.mode, path: seedPath, entry_count, bytes, warnings: [...warnings] };
   }
 
   /** Undefined while there are workspaces whose records cannot be read: they may need any seed. */

@@ -1,7 +1,9 @@
 /** The first-run transcript, run as printed; docs/transcript-differences.md says what may differ. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { after, test } from "node:test";
 import { CliProcess } from "../support/cli-process.ts";
 import { client, paths } from "../support/guest-host.ts";
 import { compare, differences, type TranscriptStep, transcriptSteps } from "../support/transcript.ts";
@@ -12,7 +14,7 @@ const CACHE_IN_DOCUMENT = "/home/you/.cache/pyro";
 
 const stepsOf = (path: string): TranscriptStep[] => transcriptSteps(readFileSync(path, "utf8").replaceAll(/,$/gm, ""));
 const steps = stepsOf("test/guest/first-run-transcript.txt");
-/** Of the transcript's workspace, what can be done by now: it begins empty, and not with a directory of the host's. */
+/** Of the transcript's workspace, what can be done by now: what it syncs is in its seed from the beginning. */
 const workspaceSteps = stepsOf("test/guest/workspace-transcript.txt");
 const listed = differences(readFileSync("docs/transcript-differences.md", "utf8"));
 const sdk = client();
@@ -37,21 +39,19 @@ for (const step of steps) {
 
 test("transcript: a workspace's commands print what it shows, but for what is listed", async () => {
   let id = "";
+  const repo = mkdtempSync(join(tmpdir(), "pyro-repo-"));
+  after(() => rmSync(repo, { recursive: true }));
+  mkdirSync(join(repo, "src"));
+  writeFileSync(join(repo, "src", "note.txt"), "hello from synced workspace\n");
   for (const step of workspaceSteps) {
-    using cli = new CliProcess(step.words.map((word) => (word === "WORKSPACE_ID" ? id : word)));
+    const words = { WORKSPACE_ID: id, "./repo": relative(process.cwd(), repo) } as Readonly<Record<string, string>>;
+    using cli = new CliProcess(step.words.map((word) => words[word] ?? word));
     cli.child.stdin?.end();
     const { code, stdout, stderr } = await cli.end();
     assert.equal(code, 0, stderr);
     const printed = `${stdout.toString()}${stderr}`.split("\n").filter((line) => line !== "");
     assert.deepEqual(compare(step, printed, listed), []);
-    if (id !== "") continue;
-    id = /^Workspace ID: (.+)$/m.exec(stdout.toString())?.[1] ?? "";
-    // The transcript has it from a directory that it synced.
-    const command = "mkdir src && echo hello from synced workspace > src/note.txt";
-    await sdk.workspace.exec({ workspace: id, command });
-    // That command is not the transcript's: without it the next one is the first.
-    await sdk.workspace.snapshot.create({ workspace: id, snapshot: "synced" });
-    await sdk.workspace.reset({ workspace: id, snapshot: "synced" });
+    if (id === "") id = /^Workspace ID: (.+)$/m.exec(stdout.toString())?.[1] ?? "";
   }
   await sdk.workspace.delete({ workspace: id, force: true, purge: true });
 });

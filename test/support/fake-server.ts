@@ -17,7 +17,13 @@ const machines = new FakeMachines({ onHistory, ready: 1 });
 const create = async (path: string): Promise<void> => await writeFile(path, "");
 // Nothing is read for those that begin empty.
 const seeder = async (): Promise<string> => await Promise.resolve("/nowhere/pyro-seed");
-const workspaces = await Workspaces.open({ paths, machines, volumes: { create, copy: copyFile }, seeder, onNotice: onHistory });
+const workspaces = await Workspaces.open({
+  paths,
+  machines,
+  volumes: { create, copy: copyFile },
+  seeder,
+  onNotice: onHistory,
+});
 const server = await startServer({
   paths,
   machines,

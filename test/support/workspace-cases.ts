@@ -1,6 +1,11 @@
 /** The table's third part: what a workspace keeps, whatever the VMM. Each case has a workspace of its own. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PyroError } from "../../src/contract/error.ts";
+import { Scope } from "../../src/host/scope.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
 import type { ClientCaseContext } from "./client-cases.ts";
 import { machinePid } from "./client-cases.ts";
@@ -13,6 +18,8 @@ const WRITTEN_DEADLINE_MS = 10_000;
 
 export interface WorkspaceCase {
   readonly name: string;
+  /** Fills the directory of the host that the workspace begins with; absent: it begins empty. */
+  readonly seed?: (directory: string) => void;
   readonly run: (workspace: CaseWorkspace) => Promise<void>;
 }
 
@@ -20,10 +27,13 @@ export interface WorkspaceCase {
 export class CaseWorkspace {
   readonly pyro: Pyro;
   readonly id: string;
+  /** What it began with, on the host. */
+  readonly source: string;
 
-  constructor(pyro: Pyro, id: string) {
+  constructor(pyro: Pyro, id: string, source: string) {
     this.pyro = pyro;
     this.id = id;
+    this.source = source;
   }
 
   /** Runs a script that must succeed; its output. */
@@ -41,13 +51,47 @@ export class CaseWorkspace {
 }
 
 /** Runs a case in a workspace that is gone afterwards. */
-export async function inWorkspace({ pyro, memory }: ClientCaseContext, { run }: WorkspaceCase): Promise<void> {
-  const { workspace_id: id } = await pyro.workspace.create({ environment: ENVIRONMENT, ...memory });
-  try {
-    await run(new CaseWorkspace(pyro, id));
-  } finally {
+export async function inWorkspace({ pyro, memory }: ClientCaseContext, { seed, run }: WorkspaceCase): Promise<void> {
+  await using scope = new Scope();
+  const directory = mkdtempSync(join(tmpdir(), "pyro-seed-"));
+  scope.defer(() => rmSync(directory, { recursive: true }));
+  seed?.(directory);
+  const begin = seed === undefined ? {} : { seed_path: directory };
+  const { workspace_id: id } = await pyro.workspace.create({ environment: ENVIRONMENT, ...begin, ...memory });
+  scope.defer(async () => {
     await pyro.workspace.delete({ workspace: id, force: true, purge: true });
-  }
+    if (seed !== undefined) await pyro.env.prune();
+  });
+  await run(new CaseWorkspace(pyro, id, directory));
+}
+
+/** Everything but what depends on the file system: a directory's size, and the links that it counts. */
+const LOOK = `{ find . -mindepth 1 ! -type d -printf '%p %m %U %G %T@ %s %n %l\\n'
+  find . -mindepth 1 -type d -printf '%p %m %U %G %T@\\n'
+  find . -type f -exec cksum {} + ; } | LC_ALL=C sort`;
+
+const lookAt = (directory: string): string =>
+  execFileSync("sh", ["-c", LOOK], { cwd: directory, encoding: "utf8", maxBuffer: 64 * 1024 ** 2 });
+
+/** One of each kind, with the names of a volume's own subvolumes. */
+function awkwardTree(directory: string): void {
+  const at = (...names: string[]): string => join(directory, ...names);
+  for (const name of ["live/system", "baseline", "snapshots", "next"]) mkdirSync(at(name), { recursive: true });
+  writeFileSync(at("script"), "#!/bin/sh\n");
+  chmodSync(at("script"), 0o4751);
+  writeFileSync(at("new\nline \\ *"), "x");
+  // A name that is no UTF-8.
+  writeFileSync(Buffer.concat([Buffer.from(at("name-")), Buffer.from([0xff, 0xfe])]), "bytes");
+  writeFileSync(at("n".repeat(255)), "");
+  writeFileSync(at("hard"), "two names");
+  linkSync(at("hard"), at("live", "hard"));
+  symlinkSync("../../etc/passwd", at("live", "up"));
+  symlinkSync("/nowhere/at all", at("live", "away"));
+  writeFileSync(at("sparse"), "");
+  truncateSync(at("sparse"), 1024 ** 2);
+  writeFileSync(at("live", "system", "old"), "old");
+  execFileSync("touch", ["-d", "1999-12-31 23:59:59.123456789", at("live", "system", "old"), at("next")]);
+  chmodSync(at("next"), 0o1777);
 }
 
 export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
@@ -200,6 +244,24 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
         await workspace.sh("git -C other status --short; git log --format=%s", { user: "1000" }),
         "two\none\n",
       );
+    },
+  },
+  {
+    name: "a workspace begins with exactly what the directory has, and goes back to it",
+    seed: awkwardTree,
+    run: async (workspace) => {
+      const { pyro, id, source } = workspace;
+      const wanted = lookAt(source);
+      assert.equal(await workspace.sh(LOOK), wanted);
+      const { workspace_seed: seed, changed } = await pyro.workspace.status({ workspace: id });
+      assert.deepEqual([seed.mode, seed.seed_path, seed.entry_count, changed], ["directory", source, 15, false]);
+      await workspace.sh("rm -r live 'new\nline'* && echo more >> hard && chmod 777 script && mkdir baseline/next");
+      const { disk_bytes: bytes } = await pyro.workspace.stop({ workspace: id });
+      assert.ok(bytes < 4 * 1024 ** 2, `${bytes} bytes for what changed`);
+      await pyro.workspace.start({ workspace: id });
+      assert.notEqual(await workspace.sh(LOOK), wanted);
+      await pyro.workspace.reset({ workspace: id });
+      assert.equal(await workspace.sh(LOOK), wanted);
     },
   },
   {

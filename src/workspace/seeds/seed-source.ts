@@ -1,26 +1,72 @@
-/** Finding what a workspace is to begin with. */
+/** What a workspace is to begin with: found, told from what it was before, and read as a stream. */
 import { realpath, stat } from "node:fs/promises";
-import { isAbsolute } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { isErrno } from "../../host/files.ts";
-import type { FoundSource } from "./seeds.ts";
+import { expandArchive, stampOfArchive } from "./archive.ts";
+import { listSource, packArchive, packSource, type SeederOptions, type SourceContent } from "./seeder.ts";
+
+const ARCHIVE_NAME = /\.(tar|tar\.gz|tgz|tar\.zst)$/;
+
+/** A source that was found. */
+export interface FoundSource {
+  readonly mode: "directory" | "tar_archive";
+  /** Its path without links. */
+  readonly path: string;
+  /** Names it among all sources, with the way it is read. */
+  readonly key: string;
+}
+
+/** What tells one state of a source from another. */
+export interface SourceState {
+  /** No change leaves it as it is. */
+  readonly stamp: string;
+  /** The latest change of anything in it, nanoseconds since the Unix epoch. */
+  readonly newestNs: bigint;
+  /** What it takes on the disk. */
+  readonly diskBytes: number;
+}
 
 /**
- * The directory at `path`.
- * @throws PyroError not_found, permission_denied, invalid_argument for what is none
+ * The directory or archive at `path`.
+ * @throws PyroError not_found, permission_denied, invalid_argument for what is neither
  */
 export async function findSource(path: string): Promise<FoundSource> {
   if (!isAbsolute(path) || path.includes("\0")) {
     throw new PyroError("invalid_argument", `${JSON.stringify(path)} is no absolute path`);
   }
-  const directory = await real(path);
-  if (!(await stat(directory)).isDirectory()) {
-    throw new PyroError("invalid_argument", `${path} is no directory`, { remedy: "name a directory" });
-  }
-  return { directory, only: undefined, key: `directory ${directory}` };
+  const real = await realPath(path);
+  const node = await stat(real);
+  if (node.isDirectory()) return { mode: "directory", path: real, key: `directory ${real}` };
+  if (node.isFile() && ARCHIVE_NAME.test(path)) return { mode: "tar_archive", path: real, key: `archive ${real}` };
+  throw new PyroError("invalid_argument", `${path} is neither a directory nor an archive`, {
+    remedy: "name a directory, or a .tar, .tar.gz, .tgz or .tar.zst",
+  });
 }
 
-async function real(path: string): Promise<string> {
+/** @throws PyroError as listSource */
+export async function stateOf({ mode, path }: FoundSource, options: SeederOptions): Promise<SourceState> {
+  if (mode === "tar_archive") return await stampOfArchive(path);
+  const { stamp, content } = await listSource({ directory: path, only: undefined }, options);
+  return { stamp, ...content };
+}
+
+/**
+ * Writes the source as a stream to `stream`; the directory `scratch` may get other files as well.
+ * @throws PyroError as packSource, expandArchive and packArchive
+ */
+export async function readSource(
+  { mode, path }: FoundSource,
+  { scratch, stream, limitBytes }: { scratch: string; stream: string; limitBytes: number },
+  options: SeederOptions,
+): Promise<SourceContent> {
+  if (mode === "directory") return await packSource({ directory: path, only: undefined }, stream, options);
+  const { signal } = options;
+  const archive = await expandArchive(path, join(scratch, "archive.tar"), { limitBytes, signal });
+  return await packArchive({ archive, name: path }, stream, options);
+}
+
+async function realPath(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (cause) {

@@ -74,22 +74,53 @@ export async function packSource(source: SeedSource, target: string, options: Se
   }
 }
 
+/**
+ * Writes what a tar archive, which is not compressed, has as a stream to a new file; `name` is what it is called.
+ * @throws PyroError invalid_argument when it is none, or has what no tree can have; resource_exhausted
+ */
+export async function packArchive(
+  { archive, name }: { archive: string; name: string },
+  target: string,
+  options: SeederOptions,
+): Promise<SourceContent> {
+  const file = await open(target, "wx", 0o600);
+  try {
+    return await runWith(["tar", archive], name, options, { stdout: file.fd, onData: () => undefined });
+  } finally {
+    await file.close();
+  }
+}
+
 async function run(
   mode: "list" | "pack",
   { directory, only }: SeedSource,
-  { program, signal, onStep }: SeederOptions,
-  { stdout, onData }: { stdout: "pipe" | number; onData: (data: Buffer) => void },
+  options: SeederOptions,
+  output: Output,
 ): Promise<SourceContent> {
-  const words = [mode, directory, ...(only === undefined ? [] : [only])];
+  return await runWith([mode, directory, ...(only === undefined ? [] : [only])], directory, options, output);
+}
+
+/** Where the program's output goes. */
+interface Output {
+  readonly stdout: "pipe" | number;
+  readonly onData: (data: Buffer) => void;
+}
+
+async function runWith(
+  words: readonly string[],
+  name: string,
+  { program, signal, onStep }: SeederOptions,
+  { stdout, onData }: Output,
+): Promise<SourceContent> {
   const child = startProgram(program, words, { env: { LC_ALL: "C" }, cwd: "/", stdio: ["ignore", stdout, "pipe"] });
   child.stdout?.on("data", onData);
   const said = new Said(onStep);
   const listening = said.listen(child.stderr as Readable);
-  const deadlineMs = mode === "list" ? LIST_DEADLINE_MS : PACK_DEADLINE_MS;
+  const deadlineMs = words[0] === "list" ? LIST_DEADLINE_MS : PACK_DEADLINE_MS;
   const { code, signal: killedBy } = await ended(child, program, { deadlineMs, signal });
   await listening;
   if (code === 0 && said.content !== undefined) return said.content;
-  throw said.failure(code, killedBy, directory);
+  throw said.failure(code, killedBy, name);
 }
 
 /** What pyro-seed says on standard error: lines of fields with tabs between them (seed/src/report.rs). */
@@ -153,7 +184,11 @@ class Said {
         ...(full ? { remedy: "free some space, or set PYRO_STATE_DIR to a larger disk" } : {}),
       });
     }
-    if (code === INVALID) return new PyroError("invalid_argument", first);
+    if (code === INVALID) {
+      return new PyroError("invalid_argument", `${directory} is not taken, as a whole: ${first}`, {
+        remedy: "make the archive anew, of what it is to have and with names below one directory",
+      });
+    }
     if (tag === "failed" && first.startsWith("No such file")) return new PyroError("not_found", `${second}: ${first}`);
     const why = tag === "failed" ? `${second}: ${first}` : "its reader failed";
     return new PyroError(tag === "failed" ? "permission_denied" : "internal", `${directory} cannot be read: ${why}`, {

@@ -24,7 +24,8 @@ import {
   writeSeedRecord,
   writeSourceRecord,
 } from "./seed-record.ts";
-import { changedWhileRead, listSource, packSource, type SeedSource, type SourceContent } from "./seeder.ts";
+import { changedWhileRead, type SeederOptions, type SourceContent } from "./seeder.ts";
+import { type FoundSource, readSource, type SourceState, stateOf } from "./seed-source.ts";
 
 /** What of a volume is left for its own bookkeeping. */
 const SEED_BYTES_MAX = VOLUME_BYTES - 4 * 1024 ** 3;
@@ -40,12 +41,6 @@ export interface SeedProgress {
   readonly phase: "read" | "fill" | "compare" | "sprout";
   readonly entries: number;
   readonly bytes: number;
-}
-
-/** A source that was found. */
-export interface FoundSource extends SeedSource {
-  /** Names it among all sources, with the way it is read. */
-  readonly key: string;
 }
 
 export interface SeedCall {
@@ -136,7 +131,7 @@ export class Seeds {
   async #known(source: FoundSource, call: SeedCall): Promise<HeldSeed | undefined> {
     const before = await readSourceRecord(this.#sourcePath(source));
     if (before === undefined || before.stamp === null) return undefined;
-    const { stamp } = await listSource(source, await this.#seeder(call));
+    const { stamp } = await stateOf(source, await this.#seeder(call));
     if (stamp !== before.stamp) return undefined;
     // Held first: it may be removed while it is looked at.
     const release = this.#hold(before.seed_id);
@@ -155,7 +150,7 @@ export class Seeds {
       scope.defer(async () => await rm(partial, { recursive: true, force: true }));
       await mkdir(partial, { mode: 0o700 });
       const stream = join(partial, "stream");
-      const { content, stamp } = await this.#read(source, stream, call);
+      const { content, stamp } = await this.#read(source, partial, call);
       const digest = await digestOf(stream, call.machine.signal);
       const warnings = warningsOf(content);
       const record = (await this.#withContent(digest)) ?? (await this.#build(partial, { content, digest }, call));
@@ -163,7 +158,7 @@ export class Seeds {
       try {
         const path = this.#sourcePath(source);
         const before = await readSourceRecord(path);
-        const next = { version: 1 as const, path: source.directory, stamp, seed_id: record.id, warnings };
+        const next = { version: 1 as const, path: source.path, stamp, seed_id: record.id, warnings };
         await writeSourceRecord(path, next);
         await this.#supersede(before, record.id);
       } catch (failure) {
@@ -177,17 +172,17 @@ export class Seeds {
   /** Reads the source into a stream, and sees to it that it stayed as it was meanwhile. */
   async #read(
     source: FoundSource,
-    stream: string,
+    partial: string,
     call: SeedCall,
   ): Promise<{ content: SourceContent; stamp: string | null }> {
     const seeder = await this.#seeder(call);
     const beganNs = BigInt(Date.now()) * 1_000_000n;
-    const before = await listSource(source, seeder);
-    await this.#checkRoom(before.content);
-    const content = await packSource(source, stream, seeder);
-    const after = await listSource(source, seeder);
-    if (after.stamp !== before.stamp) throw changedWhileRead(source.directory, "");
-    const { newestNs } = after.content;
+    const before = await stateOf(source, seeder);
+    const limitBytes = await this.#checkRoom(before);
+    const content = await readSource(source, { scratch: partial, stream: join(partial, "stream"), limitBytes }, seeder);
+    const after = await stateOf(source, seeder);
+    if (after.stamp !== before.stamp) throw changedWhileRead(source.path, "");
+    const { newestNs } = after;
     const tickNs = newestNs % NS_PER_SECOND === 0n ? COARSE_TICK_NS : FINE_TICK_NS;
     // What changed just before it was read may have changed after it, within the same tick.
     return { content, stamp: newestNs + tickNs < beganNs ? before.stamp : null };
@@ -208,6 +203,7 @@ export class Seeds {
     const machines = { work: work.bind(this.#options.machines) };
     await machines.work(machine, { makes: "seed", streamPath: stream, volumePath: image, onStep: onProgress });
     await rm(stream);
+    await rm(join(partial, "archive.tar"), { force: true });
     await makeOwn(image);
     onProgress({ phase: "sprout", entries, bytes });
     await createSparse(first);
@@ -271,22 +267,28 @@ export class Seeds {
     };
   }
 
-  async #seeder({ machine, onProgress }: SeedCall): Promise<Parameters<typeof listSource>[1]> {
+  async #seeder({ machine, onProgress }: SeedCall): Promise<SeederOptions> {
     const onStep = (step: { entries: number; bytes: number }): void => onProgress({ phase: "read", ...step });
     return { program: await this.#options.program(), signal: machine.signal, onStep };
   }
 
-  /** Refuses what would not fit, before anything is made. */
-  async #checkRoom({ diskBytes }: SourceContent): Promise<void> {
+  /** Refuses what would not fit, before anything is made; how many bytes the host has room for. */
+  async #checkRoom({ diskBytes }: SourceState): Promise<number> {
     if (diskBytes > SEED_BYTES_MAX) {
-      throw new PyroError("resource_exhausted", `the source has ${gib(diskBytes)}, and a volume holds ${gib(SEED_BYTES_MAX)}`, {
-        remedy: "leave out what is not needed, for example with --seed-ignore",
-      });
+      throw new PyroError(
+        "resource_exhausted",
+        `the source has ${gib(diskBytes)}, and a volume holds ${gib(SEED_BYTES_MAX)}`,
+        {
+          remedy: "leave out what is not needed, for example with --seed-ignore",
+        },
+      );
     }
     const { bavail, bsize } = await statfs(this.#options.directory);
     // The stream, and the image that is made of it.
     const needed = 2 * diskBytes + FREE_BYTES_MIN;
-    if (bavail * bsize >= needed) return;
+    // An archive that is compressed lies there three times: unpacked, as a stream, and in the image.
+    const limitBytes = Math.min(SEED_BYTES_MAX, Math.max(0, Math.floor((bavail * bsize - FREE_BYTES_MIN) / 3)));
+    if (bavail * bsize >= needed) return limitBytes;
     throw new PyroError(
       "resource_exhausted",
       `the seed needs ${gib(needed)} on the disk of ${this.#options.directory}, which has ${gib(bavail * bsize)} free`,

@@ -14,6 +14,7 @@ const SLEEP_ALLOWED: Readonly<Record<string, string>> = {
     "a guest refuses a port at once, and nothing tells the host when somebody listens there",
   "bench/shipped.ts": "that a machine was made ready is no event a client can hear",
   "bench/inside/main.ts": "what an idle machine uses up is measured over a while",
+  "test/agent/seeds.test.ts": "that a file system's clock has ticked is no event",
   "test/support/guest-host.ts": "a VMM is no child of the test, so nothing tells the test that it ended",
   "scripts/suite/leftovers.mjs": "the kernel tells nobody when a process that is not our child ends",
 };

@@ -1,0 +1,212 @@
+/** Seeds on the host's side, with the real reader of directories and machines that make nothing. */
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { PyroError } from "../../src/contract/error.ts";
+import { VOLUME_BYTES } from "../../src/machine/machine-directory.ts";
+import type { Workshop, WorkshopRequest } from "../../src/machine/machine.ts";
+import { listSource, packSource, type SeederOptions } from "../../src/workspace/seeds/seeder.ts";
+import { findSource } from "../../src/workspace/seeds/seed-source.ts";
+import { type HeldSeed, Seeds } from "../../src/workspace/seeds/seeds.ts";
+
+const PROGRAM = join(process.cwd(), "dist", "host", "pyro-seed");
+/** Longer ago than any file system's clock ticks. */
+const LONG_AGO = new Date(Date.now() - 3_600_000);
+
+const seeder: SeederOptions = { program: PROGRAM, signal: new AbortController().signal, onStep: () => undefined };
+const machine: WorkshopRequest = {
+  environment: "debian:12",
+  vcpuCount: undefined,
+  memoryMib: undefined,
+  machine: undefined,
+  requireIsolation: "any",
+  signal: seeder.signal,
+  onPull: () => undefined,
+};
+
+let root = "";
+let source = "";
+let made: string[] = [];
+let inUse: ReadonlySet<string> | undefined;
+let failure: PyroError | undefined;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "pyro-seeds-"));
+  source = join(root, "source");
+  mkdirSync(source);
+  writeFileSync(join(source, "file"), "content");
+  [made, inUse, failure] = [[], new Set(), undefined];
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function seeds(): Seeds {
+  return new Seeds({
+    directory: join(root, "seeds"),
+    machines: {
+      work: async (_request: WorkshopRequest, workshop: Workshop) => {
+        made.push(workshop.makes);
+        if (failure !== undefined) throw failure;
+        await Promise.resolve();
+      },
+    },
+    program: async () => await Promise.resolve(PROGRAM),
+    createVolume: async (path) => {
+      writeFileSync(path, "");
+      truncateSync(path, VOLUME_BYTES);
+      await Promise.resolve();
+    },
+    copyVolume: async () => await Promise.resolve(),
+    inUse: async () => await Promise.resolve(inUse),
+    onNotice: (notice) => assert.fail(notice),
+  });
+}
+
+const take = async (store: Seeds, from = source): Promise<HeldSeed> =>
+  await store.of(await findSource(from), { machine, onProgress: () => undefined });
+
+const places = (): string[] => readdirSync(join(root, "seeds")).filter((name) => name !== "sources");
+
+/** Waits until what was written now is told from what is written next; there is no event for a clock's tick. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 60));
+}
+
+test("seeds: a source that did not change is not read again, one that did gets another seed", async () => {
+  const store = seeds();
+  await settle();
+  const first = await take(store);
+  assert.deepEqual([first.record.entry_count, first.record.bytes, made], [1, 7, ["seed", "volume"]]);
+  first.release();
+  const again = await take(store);
+  assert.deepEqual([again.record.id, made.length], [first.record.id, 2]);
+  again.release();
+  for (const change of [
+    () => writeFileSync(join(source, "file"), "CONTENT"),
+    () => chmodSync(join(source, "file"), 0o600),
+    () => utimesSync(join(source, "file"), LONG_AGO, LONG_AGO),
+    () => renameSync(join(source, "file"), join(source, "name")),
+    () => mkdirSync(join(source, "empty")),
+  ]) {
+    change();
+    await settle();
+    const before = made.length;
+    const next = await take(store);
+    next.release();
+    assert.equal(made.length, before + 2, change.toString());
+    assert.deepEqual(places(), [next.record.id], "what nobody needs of the source is gone");
+  }
+});
+
+test("seeds: the same content from another place is the same seed, and one that is being used is not removed", async () => {
+  const store = seeds();
+  utimesSync(join(source, "file"), LONG_AGO, LONG_AGO);
+  const other = join(root, "other");
+  mkdirSync(other);
+  writeFileSync(join(other, "file"), "content");
+  utimesSync(join(other, "file"), LONG_AGO, LONG_AGO);
+  const [one, two] = await Promise.all([take(store), take(store, other)]);
+  assert.deepEqual([one.record.id, made], [two.record.id, ["seed", "volume"]]);
+  assert.deepEqual((await store.prune()).removed, []);
+  one.release();
+  assert.deepEqual((await store.prune()).removed, []);
+  two.release();
+  inUse = new Set([one.record.id]);
+  assert.deepEqual((await store.prune()).removed, []);
+  inUse = undefined;
+  assert.deepEqual((await store.prune()).removed, [], "nobody knows what is needed");
+  inUse = new Set();
+  assert.deepEqual((await store.prune()).removed, [one.record.id]);
+  assert.deepEqual(places(), []);
+  await assert.rejects(store.imageOf(one.record.id), { code: "artifact_corrupt" });
+});
+
+test("seeds: what fails leaves nothing, and the next one is made", async () => {
+  const store = seeds();
+  failure = new PyroError("guest_failed", "the seed differs");
+  await assert.rejects(take(store), { code: "guest_failed" });
+  assert.deepEqual(places(), []);
+  failure = undefined;
+  (await take(store)).release();
+  assert.equal(places().length, 1);
+});
+
+test("seeds: what is left of a server that was killed is removed, and its image is never taken for one", async () => {
+  const store = seeds();
+  const kept = await take(store);
+  mkdirSync(join(root, "seeds", "0123456789ab.tmp"));
+  assert.deepEqual((await store.prune()).removed, []);
+  assert.deepEqual(places(), [kept.record.id]);
+  truncateSync(join(root, "seeds", kept.record.id, "seed.raw"), 5);
+  await assert.rejects(store.createVolume(kept.record.id, join(root, "volume")), { code: "artifact_corrupt" });
+  kept.release();
+  await settle();
+  assert.notEqual((await take(store)).record.id, kept.record.id, "another image is another seed");
+});
+
+test("seeds: sockets are left out and told of, what looks like a secret is named, credentials stay on the host", async () => {
+  const server = createServer().listen(join(source, "socket"));
+  mkdirSync(join(source, ".git", "objects"), { recursive: true });
+  writeFileSync(join(source, ".git", "HEAD"), "ref: refs/heads/main\n");
+  writeFileSync(join(source, ".git", "config"), '[remote "o"]\n\turl = https://me:t0ken@host.example/x\n');
+  writeFileSync(join(source, ".env"), "A=1");
+  const stream = join(root, "stream");
+  const content = await packSource({ directory: source, only: undefined }, stream, seeder);
+  server.close();
+  assert.deepEqual(content.skipped, ["socket (socket)"]);
+  assert.deepEqual([content.secrets, content.redacted], [[".env"], [".git/config"]]);
+  const { readFileSync } = await import("node:fs");
+  assert.ok(!readFileSync(stream).includes("t0ken"), "the token is not in the stream");
+  assert.match(readFileSync(join(source, ".git", "config"), "utf8"), /t0ken/);
+});
+
+test("seeds: a source that is none is refused by what is wrong with it", async () => {
+  await assert.rejects(findSource("relative"), { code: "invalid_argument" });
+  await assert.rejects(findSource(join(root, "nowhere")), { code: "not_found" });
+  await assert.rejects(findSource(join(source, "file")), { code: "invalid_argument" });
+  await assert.rejects(listSource({ directory: join(root, "gone"), only: undefined }, seeder), { code: "not_found" });
+});
+
+test("seeds: a source that changes while it is read is an error, and leaves nothing", async () => {
+  const store = seeds();
+  for (let number = 0; number < 2000; number += 1) writeFileSync(join(source, `f${number}`), "x".repeat(5000));
+  let writing = true;
+  const writer = (async () => {
+    for (let count = 0; writing; count += 1) {
+      writeFileSync(join(source, "f1999"), String(count));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })();
+  try {
+    await assert.rejects(take(store), { code: "invalid_state" });
+  } finally {
+    writing = false;
+    await writer;
+  }
+  assert.deepEqual(places(), []);
+  (await take(store)).release();
+});
+
+test("seeds: hard links are counted as names, and only the listed part of a source is read", async () => {
+  mkdirSync(join(source, "dir"));
+  linkSync(join(source, "file"), join(source, "dir", "link"));
+  const list = join(root, "list");
+  writeFileSync(list, "dir/link\0");
+  const { content } = await listSource({ directory: source, only: list }, seeder);
+  assert.equal(content.entries, 2);
+  const packed = await packSource({ directory: source, only: undefined }, join(root, "stream"), seeder);
+  assert.deepEqual([packed.entries, packed.bytes], [3, 7]);
+});

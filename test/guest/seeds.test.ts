@@ -1,0 +1,160 @@
+/** Seeds in a real guest, where one machine is enough to show it. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { client, paths, until } from "../support/guest-host.ts";
+
+const ENVIRONMENT = "debian:12";
+const MIB = 1024 ** 2;
+/** Small on the disk, and more than one of everything. */
+const FILES = 2000;
+const WORKSPACES = 10;
+
+const pyro = client();
+const root = mkdtempSync(join(tmpdir(), "pyro-sources-"));
+after(() => execFileSync("rm", ["-rf", root]));
+
+function source(name: string): string {
+  const path = join(root, name);
+  mkdirSync(path);
+  return path;
+}
+
+async function create(seedPath: string): Promise<CaseWorkspace> {
+  const made = await pyro.workspace.create({ environment: ENVIRONMENT, seed_path: seedPath });
+  return new CaseWorkspace(pyro, made.workspace_id, seedPath);
+}
+
+const remove = async ({ id }: CaseWorkspace): Promise<void> =>
+  void (await pyro.workspace.delete({ workspace: id, force: true, purge: true }));
+
+const seedDirectories = (): string[] => readdirSync(join(paths.state, "seeds")).filter((name) => name !== "sources");
+
+test("seeds: ten workspaces of one seed take what they change, and the seed is kept as long as one needs it", async () => {
+  const path = source("many");
+  for (let number = 0; number < FILES; number += 1) writeFileSync(join(path, `f${number}`), "x".repeat(10_000));
+  const all: CaseWorkspace[] = [];
+  for (let number = 0; number < WORKSPACES; number += 1) all.push(await create(path));
+  const [seed = ""] = seedDirectories();
+  assert.equal(seedDirectories().length, 1);
+  const seedBytes = statSync(join(paths.state, "seeds", seed, "seed.raw")).blocks * 512;
+  const first = all[0] ?? assert.fail();
+  await first.sh("rm f1; echo changed > f2; sync");
+  assert.equal(await (all[1] ?? first).sh("head -c 3 f1; wc -c < f2"), "xxx10000\n");
+  const last = all.at(-1) ?? first;
+  const { disk_bytes: bytes } = await pyro.workspace.stop({ workspace: last.id });
+  assert.ok(seedBytes > 20 * MIB && bytes < seedBytes / 10, `${bytes} bytes of a seed of ${seedBytes}`);
+  for (const each of all.slice(0, -1)) await remove(each);
+  await pyro.workspace.delete({ workspace: last.id, force: true });
+  await pyro.env.prune();
+  assert.deepEqual(seedDirectories(), [seed], "the trash needs it");
+  await pyro.workspace.restore({ workspace: last.id });
+  await pyro.workspace.start({ workspace: last.id });
+  assert.equal(await last.sh("ls | wc -l"), `${FILES}\n`);
+  await remove(last);
+  assert.deepEqual((await pyro.env.prune()).deleted_seeds, [seed]);
+});
+
+test("seeds: a workspace whose seed is missing says so, and stays as it is", async () => {
+  const path = source("missing");
+  writeFileSync(join(path, "file"), "content");
+  const it = await create(path);
+  await it.sh("echo mine > own");
+  await pyro.workspace.stop({ workspace: it.id });
+  const image = join(paths.state, "seeds", seedDirectories()[0] ?? "", "seed.raw");
+  renameSync(image, `${image}.away`);
+  await assert.rejects(pyro.workspace.start({ workspace: it.id }), { code: "artifact_corrupt" });
+  await assert.rejects(pyro.workspace.reset({ workspace: it.id }), { code: "artifact_corrupt" });
+  renameSync(`${image}.away`, image);
+  await pyro.workspace.start({ workspace: it.id });
+  assert.equal(await it.sh("cat file own"), "contentmine\n");
+  await remove(it);
+});
+
+test("seeds: long paths, a large sparse file and many attributes arrive", async () => {
+  const path = source("large");
+  const deep = Array.from({ length: 40 }, (_, index) => `${index}-${"d".repeat(98)}`).join("/");
+  assert.ok(deep.length > 4000);
+  // In two steps: the whole path is longer than a call takes.
+  execFileSync(
+    "sh",
+    ["-c", 'for d in $(echo "$1" | tr / " "); do mkdir "$d" && cd "$d"; done; echo deep > file', "sh", deep],
+    { cwd: path },
+  );
+  writeFileSync(join(path, "sparse"), "begin");
+  truncateSync(join(path, "sparse"), 4 * 1024 ** 3);
+  mkdirSync(join(path, "closed"));
+  writeFileSync(join(path, "closed", "file"), "closed");
+  chmodSync(join(path, "closed"), 0o500);
+  execFileSync("perl", [
+    "-e",
+    'my ($path, $name, $value) = (@ARGV, "user.note", "\\0value"); syscall(188, $path, $name, $value, 6, 0) == 0 or die "setxattr: $!"',
+    join(path, "sparse"),
+  ]);
+  const it = await create(path);
+  const walk =
+    'for d in $(find . -type d -name "0-*"); do cd "$d"; while :; do n=$(ls -d [0-9]*-d* 2>/dev/null) || break; cd "$n"; done; cat file; done';
+  assert.equal(await it.sh(walk), "deep\n");
+  assert.equal(
+    await it.sh("stat -c '%s %b' sparse; head -c 5 sparse; stat -c %a closed"),
+    `${4 * 1024 ** 3} 8\nbegin500\n`,
+  );
+  const read =
+    'my ($path, $name, $v) = ("sparse", "user.note", " " x 100); my $n = syscall(191, $path, $name, $v, 100); print "$n ", unpack("H*", substr($v, 0, $n))';
+  const found = await pyro.workspace.exec({ workspace: it.id, command: ["perl", "-e", read] });
+  assert.equal(found.stdout, "6 0076616c7565");
+  await remove(it);
+});
+
+test("seeds: a repository with a worktree works for root and for the workspace's user, and has no credentials", async () => {
+  const path = source("repository");
+  const git = (...words: string[]): void =>
+    void execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...words], { cwd: path, stdio: "ignore" });
+  git("init", "--quiet", "main");
+  git("-C", "main", "remote", "add", "origin", "https://me:t0ken@host.example/x.git");
+  writeFileSync(join(path, "main", "file"), "tracked");
+  git("-C", "main", "add", ".");
+  git("-C", "main", "commit", "--quiet", "--message", "one");
+  git("-C", "main", "worktree", "add", "--quiet", "../tree");
+  const it = await create(path);
+  for (const user of ["root", "1000"]) {
+    assert.equal(await it.sh("git -C main status --short && git -C main log --format=%s", { user }), "one\n");
+  }
+  assert.equal(await it.sh("git -C main remote get-url origin"), "https://host.example/x.git\n");
+  assert.match(await it.sh("cat tree/.git"), /gitdir: /);
+  const { workspace_seed: seed } = await pyro.workspace.status({ workspace: it.id });
+  assert.match(seed.warnings.join(), /credentials were taken out of the copy of main\/\.git\/config/);
+  await remove(it);
+});
+
+test("seeds: a server that is killed while it makes one leaves what the next one removes", async () => {
+  const path = source("killed");
+  for (let number = 0; number < 500; number += 1) writeFileSync(join(path, `f${number}`), "x".repeat(20_000));
+  const { pid } = await pyro.server.status();
+  const making = create(path);
+  making.catch(() => undefined);
+  const isMaking = (): boolean => seedDirectories().some((name) => name.endsWith(".tmp"));
+  await until(isMaking, 20_000, "a seed is being made");
+  process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
+  await assert.rejects(making);
+  const it = await create(path);
+  assert.equal(await it.sh("ls | wc -l"), "500\n");
+  await pyro.env.prune();
+  assert.ok(!isMaking(), "nothing unfinished is left");
+  await remove(it);
+  rmSync(path, { recursive: true });
+});
