@@ -189,6 +189,10 @@ impl<W: Write> Visitor for Packing<W> {
         stat: &Stat,
         report: &mut Report,
     ) -> Result<(), Failure> {
+        if path.is_empty() {
+            // The root is the workspace's own: what it was here is no part of the tree.
+            return Ok(self.writer.finished(path, &Meta::default())?);
+        }
         match xattrs_of(&directory) {
             Ok(xattrs) => Ok(self.writer.finished(path, &meta(stat, xattrs))?),
             Err(errno) => {

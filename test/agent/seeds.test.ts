@@ -1,13 +1,16 @@
 /** Seeds on the host's side, with the real reader of directories and machines that make nothing. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -15,10 +18,12 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
 import { VOLUME_BYTES } from "../../src/machine/machine-directory.ts";
 import type { Workshop, WorkshopRequest } from "../../src/machine/machine.ts";
+import { expandArchive } from "../../src/workspace/seeds/archive.ts";
 import { listSource, packSource, type SeederOptions } from "../../src/workspace/seeds/seeder.ts";
 import { findSource } from "../../src/workspace/seeds/seed-source.ts";
 import { type HeldSeed, Seeds } from "../../src/workspace/seeds/seeds.ts";
@@ -168,7 +173,6 @@ test("seeds: sockets are left out and told of, what looks like a secret is named
   server.close();
   assert.deepEqual(content.skipped, ["socket (socket)"]);
   assert.deepEqual([content.secrets, content.redacted], [[".env"], [".git/config"]]);
-  const { readFileSync } = await import("node:fs");
   assert.ok(!readFileSync(stream).includes("t0ken"), "the token is not in the stream");
   assert.match(readFileSync(join(source, ".git", "config"), "utf8"), /t0ken/);
 });
@@ -178,6 +182,71 @@ test("seeds: a source that is none is refused by what is wrong with it", async (
   await assert.rejects(findSource(join(root, "nowhere")), { code: "not_found" });
   await assert.rejects(findSource(join(source, "file")), { code: "invalid_argument" });
   await assert.rejects(listSource({ directory: join(root, "gone"), only: undefined }, seeder), { code: "not_found" });
+});
+
+test("seeds: an archive of a directory is the same seed, however it was made", async () => {
+  const store = seeds();
+  mkdirSync(join(source, "d"), { recursive: true });
+  linkSync(join(source, "file"), join(source, "d", "hard"));
+  symlinkSync("../../outside", join(source, "d", "soft"));
+  writeFileSync(join(source, "d", "n".repeat(200)), "long");
+  writeFileSync(join(source, "sparse"), "begin");
+  truncateSync(join(source, "sparse"), 1024 ** 2);
+  // GNU's own format has whole seconds.
+  execFileSync("find", [source, "-exec", "touch", "--no-dereference", "--date=@1000000000", "{}", "+"]);
+  const wanted = await take(store);
+  for (const [name, ...options] of [
+    ["gnu.tar", "--format=gnu"],
+    ["pax.tar", "--format=posix"],
+    ["sparse.tar", "--format=gnu", "--sparse"],
+    ["sparse-0.0.tar", "--format=posix", "--sparse", "--sparse-version=0.0"],
+    ["sparse-0.1.tar", "--format=posix", "--sparse", "--sparse-version=0.1"],
+    ["sparse-1.0.tar", "--format=posix", "--sparse", "--sparse-version=1.0"],
+    ["a.tar.gz", "--gzip"],
+    ["a.tgz", "--gzip"],
+    ["a.tar.zst", "--zstd"],
+  ] as const) {
+    const path = join(root, name);
+    execFileSync("tar", ["--create", ...options, `--file=${path}`, "--directory", source, "."]);
+    const held = await take(store, path);
+    // Without its holes a file is the same in all but those.
+    if (name.startsWith("sparse")) assert.equal(held.record.id, wanted.record.id, name);
+    assert.deepEqual(
+      [held.record.entry_count, held.record.bytes],
+      [wanted.record.entry_count, wanted.record.bytes],
+      name,
+    );
+    held.release();
+  }
+});
+
+test("seeds: an archive is taken as a whole or not at all", async () => {
+  const store = seeds();
+  const refused = async (name: string, content: Uint8Array, says: RegExp): Promise<void> => {
+    writeFileSync(join(root, name), content);
+    await assert.rejects(take(store, join(root, name)), (error: unknown) => {
+      assert.ok(PyroError.is(error) && error.code === "invalid_argument", `${name}: ${String(error)}`);
+      assert.match(error.message, says);
+      return true;
+    });
+    assert.deepEqual(places(), []);
+  };
+  execFileSync("tar", ["--create", "--absolute-names", `--file=${join(root, "absolute.tar")}`, join(source, "file")]);
+  await refused("absolute.tar", readFileSync(join(root, "absolute.tar")), /absolute name/);
+  execFileSync("tar", ["--create", "--gzip", `--file=${join(root, "whole.tgz")}`, "--directory", source, "."]);
+  const whole = readFileSync(join(root, "whole.tgz"));
+  await refused("cut.tgz", whole.subarray(0, whole.length - 20), /damaged|cut off/);
+  await refused("text.tar", Buffer.alloc(2048, "no archive "), /checksum/);
+  await refused("empty.tar", Buffer.alloc(0), /cut off/);
+  await refused("cut.tar.zst", Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0]), /zstd/);
+  assert.deepEqual(made, []);
+});
+
+test("seeds: what a few bytes become is bounded", async () => {
+  const path = join(root, "bomb.tgz");
+  writeFileSync(path, gzipSync(Buffer.alloc(8 * 1024 ** 2)));
+  const options = { limitBytes: 1024 ** 2, signal: seeder.signal };
+  await assert.rejects(expandArchive(path, join(root, "out"), options), { code: "resource_exhausted" });
 });
 
 test("seeds: a source that changes while it is read is an error, and leaves nothing", async () => {

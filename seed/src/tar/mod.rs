@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use pyro_seed::stream::{MAX_TARGET_BYTES, Meta, MODE_BITS, Totals};
+use pyro_seed::stream::{MAX_TARGET_BYTES, MODE_BITS, Meta, Totals};
 
 use crate::report::{Failure, Report, printable};
 use header::{BLOCK_BYTES, Header, Kind};
@@ -83,7 +83,9 @@ impl<A: FileExt> Reading<'_, A> {
     fn header(&mut self) -> Result<Option<Header>, Refusal> {
         let block = self.block()?;
         if block.iter().any(|byte| *byte != 0) {
-            return Header::parse(&block).map(Some).map_err(|why| format!("{why}, at byte {}", self.position - BLOCK_BYTES));
+            return Header::parse(&block)
+                .map(Some)
+                .map_err(|why| format!("{why}, at byte {}", self.position - BLOCK_BYTES));
         }
         let mut rest = vec![0; 1 << 20];
         while self.position < self.length {
@@ -260,7 +262,8 @@ fn place(name: &[u8]) -> Result<Vec<u8>, Refusal> {
     if place.is_empty() || pyro_seed::stream::is_plain(&place) {
         return Ok(place);
     }
-    let why = if parts.contains(&&b".."[..]) { "leads out of its directory" } else { "is no name that a file can have" };
+    let why =
+        if parts.contains(&&b".."[..]) { "leads out of its directory" } else { "is no name that a file can have" };
     Err(format!("{}: {why}", printable(name)))
 }
 

@@ -42,7 +42,9 @@ mod tests {
         assert_eq!(unsigned(b"\0\0\0"), Some(0));
         assert_eq!(unsigned(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Some(256));
         assert_eq!(signed(&[0xff; 12]), Some(-1));
-        for wrong in [&b"8"[..], b"-1", b"0x1", b"1 2", &[0xff; 12], &[0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+        for wrong in
+            [&b"8"[..], b"-1", b"0x1", b"1 2", &[0xff; 12], &[0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+        {
             assert_eq!(unsigned(wrong), None, "{wrong:?}");
         }
     }

@@ -205,7 +205,8 @@ fn sparse_files_keep_their_holes_in_every_form() {
         assert_eq!(chunks.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 8192]);
         assert!(chunks[1].1.starts_with(b"middle"));
     }
-    for map in ["0,512,100,512", "0,512,8192", "0,512,1048576,512", "0,512,8192,1024", "18446744073709551615,512,0,512"] {
+    for map in ["0,512,100,512", "0,512,8192", "0,512,1048576,512", "0,512,8192,1024", "18446744073709551615,512,0,512"]
+    {
         let said = refused(&[[pax(&[sizes, ("GNU.sparse.map", map)]), file(b"f", &parts)].concat()]);
         assert!(said.contains("map"), "{map}: {said}");
     }

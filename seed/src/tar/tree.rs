@@ -162,7 +162,9 @@ impl<A: FileExt, W: Write> Writing<'_, A, W> {
             path.truncate(length);
             self.report.progress(self.writer.totals());
         }
-        Ok(self.writer.finished(path, &directory.meta)?)
+        // The root is the workspace's own: what the archive says of it is no part of the tree.
+        let root = Meta::default();
+        Ok(self.writer.finished(path, if path.is_empty() { &root } else { &directory.meta })?)
     }
 
     fn leaf(&mut self, path: &[u8], number: usize, is_config: bool) -> Result<(), Failure> {
@@ -203,9 +205,7 @@ impl<A: FileExt, W: Write> Writing<'_, A, W> {
         let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
         for Extent { offset, position, length } in extents {
             let range = usize::try_from(*offset).unwrap_or(0)..usize::try_from(offset + length).unwrap_or(0);
-            self.archive
-                .read_exact_at(&mut content[range], *position)
-                .map_err(|_| Failure::Changed(Vec::new()))?;
+            self.archive.read_exact_at(&mut content[range], *position).map_err(|_| Failure::Changed(Vec::new()))?;
         }
         let Some(clean) = git_config::without_credentials(&content) else {
             return self.file(path, meta, size, extents);
