@@ -9,6 +9,7 @@ import {
   type DescMethod,
   type DescMethodBiDiStreaming,
   type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   type DescService,
   fromBinary,
@@ -25,9 +26,11 @@ type MethodOf<M extends DescMethod> =
     ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : M extends DescMethodClientStreaming<infer I, infer O>
       ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => Promise<MessageShape<O>>
-      : M extends DescMethodBiDiStreaming<infer I, infer O>
-        ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
-        : never;
+      : M extends DescMethodServerStreaming<infer I, infer O>
+        ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
+        : M extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
+          : never;
 
 /** A method for each of the service's. They throw GrpcFailure, or what the session was ended with. */
 export type GrpcClient<S extends DescService> = { readonly [K in keyof S["method"]]: MethodOf<S["method"][K]> };
@@ -64,17 +67,25 @@ function methodOf(method: DescMethod, session: CallSession): unknown {
       return async function* (requests: AsyncIterable<MessageInitShape<DescMessage>>, options: CallOptions = {}) {
         const call = begin(options);
         void sendAll(call, requests, encoded);
-        try {
-          for (let next = await call.next(); next !== undefined; next = await call.next())
-            yield decoded(method.output, next);
-        } finally {
-          call.cancel();
-        }
+        yield* answers(call, method.output);
       };
     case "server_streaming":
-      break;
+      return async function* (request: MessageInitShape<DescMessage>, options: CallOptions = {}) {
+        const message = encoded(request);
+        const call = begin(options);
+        call.end(message);
+        yield* answers(call, method.output);
+      };
   }
-  throw new TypeError(`${method.name}: a method of this kind is not spoken here`);
+}
+
+/** What a call is answered with, one message after the other; it ends with whoever asks. */
+async function* answers(call: Call, schema: DescMessage): AsyncGenerator<MessageShape<DescMessage>> {
+  try {
+    for (let next = await call.next(); next !== undefined; next = await call.next()) yield decoded(schema, next);
+  } finally {
+    call.cancel();
+  }
 }
 
 function headersOf({ parent, name }: DescMethod, { timeoutMs }: CallOptions): OutgoingHttpHeaders {
