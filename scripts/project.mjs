@@ -8,7 +8,7 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** An absolute path inside the checkout. */
 export const inProject = (...parts) => join(ROOT, ...parts);
 
-/** What is shipped: bundles, declarations, the two static programs. */
+/** What is shipped: bundles, declarations, the static programs. */
 export const DIST = inProject("dist");
 /** TypeScript compiled for the tests, one file for each source file. */
 export const COMPILED = inProject(".build");

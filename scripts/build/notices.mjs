@@ -7,7 +7,7 @@ import { Refusal } from "../terminal.mjs";
 
 const LICENCE_FILE = /^(licen[cs]e|copying|notice|unlicense)/i;
 
-/** Writes dist/THIRD-PARTY-NOTICES.txt: the packages that esbuild's metafile names, and the crates of the two programs. */
+/** Writes dist/THIRD-PARTY-NOTICES.txt: the packages that esbuild's metafile names, and the crates of the static programs. */
 export function writeNotices(metafile) {
   const sections = [...bundledPackages(metafile), ...linkedCrates()].map(({ title, folder }) => {
     const texts = licenceTexts(folder);
@@ -25,7 +25,7 @@ function bundledPackages(metafile) {
   });
 }
 
-/** The crates whose code is in the agent or the launcher: neither what builds nor what tests them. */
+/** The crates whose code is in the static programs: neither what builds nor what tests them. */
 function linkedCrates() {
   const metadata = cargo(["metadata", "--format-version", "1", "--filter-platform", RUST_TARGET]);
   const edges = ["--edges", "normal,no-proc-macro", "--target", RUST_TARGET, "--prefix", "none", "--format", "{p}"];

@@ -124,8 +124,9 @@ export class Workspaces {
       try {
         await mkdir(directory, { mode: 0o700 });
         await writeRecord(directory, record);
-        if (seed?.id == null) await this.#options.volumes.create(volumePath(directory));
-        else await this.#seeds.createVolume(seed.id, volumePath(directory));
+        const seedId = seed?.id ?? undefined;
+        if (seedId === undefined) await this.#options.volumes.create(volumePath(directory));
+        else await this.#seeds.createVolume(seedId, volumePath(directory));
         await syncDirectory(this.#directory);
         const workspace = this.#workspace(record, directory);
         await workspace.begin(call, wanted.machine !== undefined);
@@ -243,7 +244,8 @@ export class Workspaces {
   async #seedsInUse(): Promise<ReadonlySet<string> | undefined> {
     if (this.#unreadable.size > 0 || (await this.#trash.hasUnreadable())) return undefined;
     const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
-    return new Set(records.flatMap(({ seed }) => (seed?.id == null ? [] : [seed.id])));
+    const ids = records.map(({ seed }) => seed?.id ?? undefined);
+    return new Set(ids.filter((id) => id !== undefined));
   }
 
   async #load(): Promise<void> {

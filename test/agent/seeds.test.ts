@@ -252,9 +252,9 @@ test("seeds: what a few bytes become is bounded", async () => {
 test("seeds: a source that changes while it is read is an error, and leaves nothing", async () => {
   const store = seeds();
   for (let number = 0; number < 2000; number += 1) writeFileSync(join(source, `f${number}`), "x".repeat(5000));
-  let writing = true;
+  const writing = new AbortController();
   const writer = (async () => {
-    for (let count = 0; writing; count += 1) {
+    for (let count = 0; !writing.signal.aborted; count += 1) {
       writeFileSync(join(source, "f1999"), String(count));
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -262,7 +262,7 @@ test("seeds: a source that changes while it is read is an error, and leaves noth
   try {
     await assert.rejects(take(store), { code: "invalid_state" });
   } finally {
-    writing = false;
+    writing.abort();
     await writer;
   }
   assert.deepEqual(places(), []);

@@ -89,12 +89,9 @@ test("seeds: long paths, a large sparse file and many attributes arrive", async 
   const path = source("large");
   const deep = Array.from({ length: 40 }, (_, index) => `${index}-${"d".repeat(98)}`).join("/");
   assert.ok(deep.length > 4000);
-  // In two steps: the whole path is longer than a call takes.
-  execFileSync(
-    "sh",
-    ["-c", 'for d in $(echo "$1" | tr / " "); do mkdir "$d" && cd "$d"; done; echo deep > file', "sh", deep],
-    { cwd: path },
-  );
+  // Step by step: the whole path is longer than a call takes.
+  const dig = "for (split '/', shift) { mkdir $_; chdir $_ or die } open F, '>', 'file' or die; print F 'deep'";
+  execFileSync("perl", ["-e", dig, deep], { cwd: path });
   writeFileSync(join(path, "sparse"), "begin");
   truncateSync(join(path, "sparse"), 4 * 1024 ** 3);
   mkdirSync(join(path, "closed"));
@@ -106,9 +103,9 @@ test("seeds: long paths, a large sparse file and many attributes arrive", async 
     join(path, "sparse"),
   ]);
   const it = await create(path);
-  const walk =
-    'for d in $(find . -type d -name "0-*"); do cd "$d"; while :; do n=$(ls -d [0-9]*-d* 2>/dev/null) || break; cd "$n"; done; cat file; done';
-  assert.equal(await it.sh(walk), "deep\n");
+  const walk = "for (split '/', shift) { chdir $_ or die \"$_: $!\" } open F, 'file' or die; print <F>";
+  const bottom = await pyro.workspace.exec({ workspace: it.id, command: ["perl", "-e", walk, deep] });
+  assert.equal(bottom.stdout, "deep", bottom.stderr);
   assert.equal(
     await it.sh("stat -c '%s %b' sparse; head -c 5 sparse; stat -c %a closed"),
     `${4 * 1024 ** 3} 8\nbegin500\n`,

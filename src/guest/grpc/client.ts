@@ -76,6 +76,8 @@ function methodOf(method: DescMethod, session: CallSession): unknown {
         call.end(message);
         yield* answers(call, method.output);
       };
+    default:
+      throw new TypeError("a method of this kind is not spoken here");
   }
 }
 

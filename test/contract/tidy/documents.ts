@@ -83,7 +83,7 @@ export const specification: Rule = {
 
 function namesTest(row: string): boolean {
   const cell = row.split("|").at(-2) ?? "";
-  const named = /`((?:test|agent|launcher)\/[^`:]+): ([^`]+)`/.exec(cell);
+  const named = /`((?:test|agent|launcher|seed)\/[^`:]+): ([^`]+)`/.exec(cell);
   const [, path, name] = named ?? [];
   return path !== undefined && name !== undefined && existsSync(path) && readFileSync(path, "utf8").includes(name);
 }

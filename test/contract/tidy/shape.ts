@@ -26,7 +26,7 @@ export const fileSize: Rule = {
 export const fileNames: Rule = {
   name: "file-names",
   // lib.rs is cargo's own name for the root of a library.
-  covers: (path) => /^(src|test|scripts|agent|launcher)\//.test(path) && !path.endsWith("/src/lib.rs"),
+  covers: (path) => /^(src|test|scripts|agent|launcher|seed)\//.test(path) && !path.endsWith("/src/lib.rs"),
   leastFiles: 40,
   check: ({ path }) => {
     const parts = path.split("/").map((part) => part.replace(/\..*$/, ""));
