@@ -1,7 +1,7 @@
-//! `pyro-seed list|pack DIRECTORY [ONLY]`, `pyro-seed tar ARCHIVE`: reads what a workspace is to begin with.
+//! `pyro-seed list|pack DIRECTORY [-]`, `pyro-seed tar ARCHIVE`: reads what a workspace is to begin with.
 //!
-//! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. ONLY is a file with
-//! the paths that are wanted, each with a NUL behind it. `tar` writes the stream of an archive that is not compressed. What happens is said on standard error (`report`).
+//! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. With `-`,
+//! standard input has the paths that are wanted, each with a NUL behind it. `tar` writes the stream of an archive that is not compressed. What happens is said on standard error (`report`).
 //!
 //! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
 //! something, 74 the output cannot be written, 75 the source was changed meanwhile.
@@ -17,7 +17,7 @@ mod walk;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
@@ -53,12 +53,12 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
     let (list, directory, only) = match words.as_slice() {
         [b"tar", archive] => return pack_archive(archive),
-        [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, None),
-        [mode @ (b"list" | b"pack"), directory, only] => (*mode == b"list", *directory, Some(*only)),
-        _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [ONLY] | tar ARCHIVE".to_owned())),
+        [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, false),
+        [mode @ (b"list" | b"pack"), directory, b"-"] => (*mode == b"list", *directory, true),
+        _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [-] | tar ARCHIVE".to_owned())),
     };
     raise_limit_of_files();
-    let selection = only.map(read_selection).transpose()?;
+    let selection = if only { Some(read_selection()?) } else { None };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
         openat(CWD, directory, flags, Mode::empty()).map_err(|errno| Failure::System(directory.into(), errno))?;
@@ -91,8 +91,9 @@ fn told(report: &Report, totals: Totals) -> u64 {
     report.unreadable
 }
 
-fn read_selection(path: &[u8]) -> Result<Selection, Failure> {
-    let list = std::fs::read(std::ffi::OsStr::from_bytes(path))?;
+fn read_selection() -> Result<Selection, Failure> {
+    let mut list = Vec::new();
+    std::io::stdin().read_to_end(&mut list)?;
     Ok(Selection::parse(&list))
 }
 

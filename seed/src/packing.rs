@@ -17,6 +17,8 @@ use crate::walk::{Found, Visitor};
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Most bytes of the names of a file's extended attributes (XATTR_LIST_MAX).
 const MAX_XATTR_NAMES_BYTES: usize = 64 << 10;
+/// What nearly every file has room in.
+const FEW_XATTR_NAMES_BYTES: usize = 256;
 /// Labels that the host's security modules gave, which mean nothing in a guest.
 const HOST_LABELS: [&[u8]; 6] = [
     b"security.selinux",
@@ -247,13 +249,16 @@ fn xattrs(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&CStr, &mut [u8]) -> Result<usize, Errno>,
 ) -> Result<Xattrs, Errno> {
-    match list(&mut []) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        Ok(_) => {}
+    let mut names = vec![0; FEW_XATTR_NAMES_BYTES];
+    let length = match list(&mut names) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(Errno::RANGE) => {
+            names.resize(MAX_XATTR_NAMES_BYTES, 0);
+            list(&mut names)?
+        }
         Err(errno) => return Err(errno),
-    }
-    let mut names = vec![0; MAX_XATTR_NAMES_BYTES];
-    let length = list(&mut names)?;
+    };
     let mut found = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| is_carried(name)) {
         let c_name = CString::new(name).unwrap_or_default();

@@ -38,6 +38,7 @@ export const workspaceCreate = operation({
       .min(1)
       .optional()
       .describe("directory, .tar, .tar.gz, .tgz or .tar.zst on this host that /workspace begins with; it is copied"),
+    seed_ignore: z.boolean().default(false).describe("with seed_path: without what git ignores in that directory"),
     directory: hostDirectory.optional(),
     ...machineOptions,
   }),
@@ -51,7 +52,7 @@ export const workspaceCreate = operation({
     positionals: ["environment"],
     examples: [
       "pyro workspace create debian:12",
-      "pyro workspace create debian:12 --seed-path ./repo",
+      "pyro workspace create debian:12 --seed-path ./repo --seed-ignore",
       "pyro ws create debian:12-build --name api --label team=web",
     ],
   },

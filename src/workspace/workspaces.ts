@@ -42,6 +42,8 @@ export interface NewWorkspace {
   readonly requireIsolation: "any" | "hardware";
   /** Absolute path of what it begins with; undefined: nothing. */
   readonly seedPath: string | undefined;
+  /** Without what git ignores in it. */
+  readonly seedIgnore: boolean;
 }
 
 /** What a creation tells while it lasts, and how it is cancelled. */
@@ -227,10 +229,10 @@ export class Workspaces {
 
   /** What the workspace begins with, kept from being removed until the scope ends: then its record says so. */
   async #seedFor(wanted: NewWorkspace, call: CreateCall, scope: Scope): Promise<WorkspaceSeed | null> {
-    const { seedPath } = wanted;
+    const { seedPath, seedIgnore } = wanted;
     if (seedPath === undefined) return null;
     const { environment, vcpuCount, memoryMib, machine, requireIsolation } = wanted;
-    const source = await findSource(seedPath);
+    const source = await findSource(seedPath, { ignoring: seedIgnore });
     const { record, warnings, release } = await this.#seeds.of(source, {
       machine: { ...call, environment, vcpuCount, memoryMib, machine, requireIsolation },
       onProgress: call.onSeed,

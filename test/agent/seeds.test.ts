@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -24,6 +25,7 @@ import { PyroError } from "../../src/contract/error.ts";
 import { VOLUME_BYTES } from "../../src/machine/machine-directory.ts";
 import type { Workshop, WorkshopRequest } from "../../src/machine/machine.ts";
 import { expandArchive } from "../../src/workspace/seeds/archive.ts";
+import { notIgnored } from "../../src/workspace/seeds/git-files.ts";
 import { listSource, packSource, type SeederOptions } from "../../src/workspace/seeds/seeder.ts";
 import { findSource } from "../../src/workspace/seeds/seed-source.ts";
 import { type HeldSeed, Seeds } from "../../src/workspace/seeds/seeds.ts";
@@ -81,7 +83,7 @@ function seeds(): Seeds {
 }
 
 const take = async (store: Seeds, from = source): Promise<HeldSeed> =>
-  await store.of(await findSource(from), { machine, onProgress: () => undefined });
+  await store.of(await findSource(from, { ignoring: false }), { machine, onProgress: () => undefined });
 
 const places = (): string[] => readdirSync(join(root, "seeds")).filter((name) => name !== "sources");
 
@@ -178,9 +180,10 @@ test("seeds: sockets are left out and told of, what looks like a secret is named
 });
 
 test("seeds: a source that is none is refused by what is wrong with it", async () => {
-  await assert.rejects(findSource("relative"), { code: "invalid_argument" });
-  await assert.rejects(findSource(join(root, "nowhere")), { code: "not_found" });
-  await assert.rejects(findSource(join(source, "file")), { code: "invalid_argument" });
+  const all = { ignoring: false };
+  await assert.rejects(findSource("relative", all), { code: "invalid_argument" });
+  await assert.rejects(findSource(join(root, "nowhere"), all), { code: "not_found" });
+  await assert.rejects(findSource(join(source, "file"), all), { code: "invalid_argument" });
   await assert.rejects(listSource({ directory: join(root, "gone"), only: undefined }, seeder), { code: "not_found" });
 });
 
@@ -272,10 +275,74 @@ test("seeds: a source that changes while it is read is an error, and leaves noth
 test("seeds: hard links are counted as names, and only the listed part of a source is read", async () => {
   mkdirSync(join(source, "dir"));
   linkSync(join(source, "file"), join(source, "dir", "link"));
-  const list = join(root, "list");
-  writeFileSync(list, "dir/link\0");
-  const { content } = await listSource({ directory: source, only: list }, seeder);
+  const { content } = await listSource({ directory: source, only: Buffer.from("dir/link\0") }, seeder);
   assert.equal(content.entries, 2);
   const packed = await packSource({ directory: source, only: undefined }, join(root, "stream"), seeder);
   assert.deepEqual([packed.entries, packed.bytes], [3, 7]);
+});
+
+test("seeds: extended attributes are in the stream, with access lists as Linux keeps them", async () => {
+  const set =
+    'my ($path, $name, $value) = @ARGV; syscall(188, $path, $name, $value, length $value, 0) == 0 or die "$!"';
+  execFileSync("perl", ["-e", set, join(source, "file"), "user.note", "a value of its own"]);
+  for (let number = 0; number < 40; number += 1)
+    execFileSync("perl", ["-e", set, source, `user.attribute-${number}`, "on the root"]);
+  mkdirSync(join(source, "dir"));
+  for (let number = 0; number < 40; number += 1)
+    execFileSync("perl", ["-e", set, join(source, "dir"), `user.attribute-${number}`, `number ${number}`]);
+  await packSource({ directory: source, only: undefined }, join(root, "stream"), seeder);
+  const stream = readFileSync(join(root, "stream"));
+  for (const part of ["a value of its own", "user.attribute-39", "number 39"]) assert.ok(stream.includes(part), part);
+  assert.ok(!stream.includes("on the root"));
+});
+
+/** Lists what is left of the source without what git ignores. */
+const wanted = async (): Promise<string[]> =>
+  (await notIgnored(source, seeder.signal)).toString().split("\0").filter(Boolean).toSorted();
+
+test("seeds: what git ignores is left out, of a repository and of any other directory", async () => {
+  mkdirSync(join(source, "build"));
+  writeFileSync(join(source, "build", "output"), "");
+  writeFileSync(join(source, "tracked.log"), "");
+  writeFileSync(join(source, ".gitignore"), "build/\n*.log\n");
+  assert.deepEqual(await wanted(), [".gitignore", "file"]);
+  execFileSync("git", ["init", "--quiet", source]);
+  execFileSync("git", ["-C", source, "add", "--force", "tracked.log"]);
+  assert.deepEqual(await wanted(), [".git", ".gitignore", "file", "tracked.log"]);
+  const store = seeds();
+  const found = await findSource(source, { ignoring: true });
+  const held = await store.of(found, { machine, onProgress: () => undefined });
+  held.release();
+  const all = await take(store);
+  assert.equal(all.record.entry_count - held.record.entry_count, 2);
+  all.release();
+  await assert.rejects(
+    (async () => {
+      execFileSync("tar", ["--create", `--file=${join(root, "a.tar")}`, "--directory", source, "file"]);
+      await findSource(join(root, "a.tar"), { ignoring: true });
+    })(),
+    { code: "invalid_argument" },
+  );
+});
+
+test("seeds: a repository's configuration runs nothing on the host", async () => {
+  const proof = join(root, "proof");
+  const script = join(root, "script");
+  writeFileSync(script, `#!/bin/sh\ntouch ${proof}\n`, { mode: 0o755 });
+  const git = (...words: string[]): void => void execFileSync("git", ["-C", source, ...words], { stdio: "ignore" });
+  git("init", "--quiet");
+  git("add", ".");
+  mkdirSync(join(root, "hooks"));
+  for (const hook of ["post-index-change", "fsmonitor-watchman"]) {
+    writeFileSync(join(root, "hooks", hook), `#!/bin/sh\ntouch ${proof}\n`, { mode: 0o755 });
+  }
+  git("config", "core.hooksPath", join(root, "hooks"));
+  for (const name of ["core.fsmonitor", "core.sshCommand", "filter.x.clean", "core.pager", "core.editor"])
+    git("config", name, script);
+  writeFileSync(join(source, ".gitattributes"), "* filter=x\n");
+  assert.deepEqual(await wanted(), [".git", ".gitattributes", "file"]);
+  assert.ok(!existsSync(proof), "a program of the repository's was run");
+  // The test would notice: git by itself runs what the configuration names.
+  git("status");
+  assert.ok(existsSync(proof));
 });

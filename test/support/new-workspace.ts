@@ -12,6 +12,7 @@ export const NEW_WORKSPACE: NewWorkspace = {
   machine: undefined,
   requireIsolation: "any",
   seedPath: undefined,
+  seedIgnore: false,
 };
 
 /** A caller that neither goes away nor wants to hear how far it is. */

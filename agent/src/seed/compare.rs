@@ -17,6 +17,8 @@ use crate::volume::for_each_entry;
 
 /// A hole may end where a block does: what is left of it on both sides is less than this, in bytes.
 const BLOCK_BYTES: u64 = 4096;
+/// What nearly every file has room in.
+const FEW_XATTR_NAMES_BYTES: usize = 256;
 const XATTR_NAMES_BYTES: usize = 64 << 10;
 
 /// Why an entry is not what it is to be.
@@ -172,12 +174,14 @@ fn xattrs(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
 ) -> Result<(), Unlike> {
-    let length = list(&mut [])?;
-    if length == 0 && meta.xattrs.is_empty() {
-        return Ok(());
-    }
-    let mut names = vec![0; XATTR_NAMES_BYTES];
-    let length = list(&mut names)?;
+    let mut names = vec![0; FEW_XATTR_NAMES_BYTES];
+    let length = match list(&mut names) {
+        Err(Errno::RANGE) => {
+            names.resize(XATTR_NAMES_BYTES, 0);
+            list(&mut names)?
+        }
+        found => found?,
+    };
     let count = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).count();
     same(count == meta.xattrs.len(), "has other extended attributes")?;
     for (name, wanted) in &meta.xattrs {

@@ -121,7 +121,8 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes).unwrap();
         writer.directory(b"d").unwrap();
-        writer.file(b"d/sparse", &meta(0o640), 1 << 20).unwrap();
+        let xattrs = vec![(b"user.note".to_vec(), vec![0, 255])];
+        writer.file(b"d/sparse", &Meta { xattrs, ..meta(0o640) }, 1 << 20).unwrap();
         writer.chunk(512 << 10, &[7; 4096]).unwrap();
         writer.end_file().unwrap();
         writer.symlink(b"d/s", &meta(0o777), b"../../nowhere").unwrap();
@@ -145,7 +146,15 @@ mod tests {
         assert_eq!(fs::metadata(root.join("d")).unwrap().mtime_nsec(), 123_456_789);
 
         type Spoil<'a> = (&'a str, Box<dyn Fn() + 'a>);
-        let spoils: [Spoil<'_>; 5] = [
+        let attribute = |value: &[u8]| {
+            rustix::fs::setxattr(&file, "user.note", value, rustix::fs::XattrFlags::empty()).unwrap();
+        };
+        let spoils: [Spoil<'_>; 7] = [
+            ("attribute", Box::new(|| attribute(b"other"))),
+            (
+                "one more attribute",
+                Box::new(|| rustix::fs::setxattr(&file, "user.b", b"", rustix::fs::XattrFlags::empty()).unwrap()),
+            ),
             ("mode", Box::new(|| fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap())),
             ("content", Box::new(|| fs::write(&file, vec![0; 1 << 20]).unwrap())),
             ("names", Box::new(|| fs::write(root.join("more"), "").unwrap())),

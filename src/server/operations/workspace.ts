@@ -25,6 +25,7 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
         machine: input.machine,
         requireIsolation: input.require_isolation,
         seedPath: input.seed_path,
+        seedIgnore: input.seed_ignore,
       };
       const onSeed = (progress: SeedProgress): void => call.emit({ type: "seed", ...progress });
       return await summaryOf(await workspaces.create(wanted, { ...startCall(input.environment, call), onSeed }));

@@ -4,13 +4,23 @@ import { isAbsolute, join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { isErrno } from "../../host/files.ts";
 import { expandArchive, stampOfArchive } from "./archive.ts";
-import { listSource, packArchive, packSource, type SeederOptions, type SourceContent } from "./seeder.ts";
+import { notIgnored } from "./git-files.ts";
+import {
+  listSource,
+  packArchive,
+  packSource,
+  type SeederOptions,
+  type SeedSource,
+  type SourceContent,
+} from "./seeder.ts";
 
 const ARCHIVE_NAME = /\.(tar|tar\.gz|tgz|tar\.zst)$/;
 
 /** A source that was found. */
 export interface FoundSource {
   readonly mode: "directory" | "tar_archive";
+  /** Without what git ignores. */
+  readonly ignoring: boolean;
   /** Its path without links. */
   readonly path: string;
   /** Names it among all sources, with the way it is read. */
@@ -31,23 +41,28 @@ export interface SourceState {
  * The directory or archive at `path`.
  * @throws PyroError not_found, permission_denied, invalid_argument for what is neither
  */
-export async function findSource(path: string): Promise<FoundSource> {
+export async function findSource(path: string, { ignoring }: { ignoring: boolean }): Promise<FoundSource> {
   if (!isAbsolute(path) || path.includes("\0")) {
     throw new PyroError("invalid_argument", `${JSON.stringify(path)} is no absolute path`);
   }
   const real = await realPath(path);
   const node = await stat(real);
-  if (node.isDirectory()) return { mode: "directory", path: real, key: `directory ${real}` };
-  if (node.isFile() && ARCHIVE_NAME.test(path)) return { mode: "tar_archive", path: real, key: `archive ${real}` };
+  if (node.isDirectory()) {
+    return { mode: "directory", ignoring, path: real, key: `directory ${ignoring ? "ignoring " : ""}${real}` };
+  }
+  if (node.isFile() && ARCHIVE_NAME.test(path)) {
+    if (!ignoring) return { mode: "tar_archive", ignoring, path: real, key: `archive ${real}` };
+    throw new PyroError("invalid_argument", "--seed-ignore is for directories: an archive is taken as a whole");
+  }
   throw new PyroError("invalid_argument", `${path} is neither a directory nor an archive`, {
     remedy: "name a directory, or a .tar, .tar.gz, .tgz or .tar.zst",
   });
 }
 
 /** @throws PyroError as listSource */
-export async function stateOf({ mode, path }: FoundSource, options: SeederOptions): Promise<SourceState> {
-  if (mode === "tar_archive") return await stampOfArchive(path);
-  const { stamp, content } = await listSource({ directory: path, only: undefined }, options);
+export async function stateOf(source: FoundSource, options: SeederOptions): Promise<SourceState> {
+  if (source.mode === "tar_archive") return await stampOfArchive(source.path);
+  const { stamp, content } = await listSource(await wantedOf(source, options), options);
   return { stamp, ...content };
 }
 
@@ -56,14 +71,19 @@ export async function stateOf({ mode, path }: FoundSource, options: SeederOption
  * @throws PyroError as packSource, expandArchive and packArchive
  */
 export async function readSource(
-  { mode, path }: FoundSource,
+  source: FoundSource,
   { scratch, stream, limitBytes }: { scratch: string; stream: string; limitBytes: number },
   options: SeederOptions,
 ): Promise<SourceContent> {
-  if (mode === "directory") return await packSource({ directory: path, only: undefined }, stream, options);
+  const { mode, path } = source;
+  if (mode === "directory") return await packSource(await wantedOf(source, options), stream, options);
   const { signal } = options;
   const archive = await expandArchive(path, join(scratch, "archive.tar"), { limitBytes, signal });
   return await packArchive({ archive, name: path }, stream, options);
+}
+
+async function wantedOf({ path, ignoring }: FoundSource, { signal }: SeederOptions): Promise<SeedSource> {
+  return { directory: path, only: ignoring ? await notIgnored(path, signal) : undefined };
 }
 
 async function realPath(path: string): Promise<string> {

@@ -20,8 +20,8 @@ const INVALID = 65;
 /** What is read: a directory, or the part of it that a list names. */
 export interface SeedSource {
   readonly directory: string;
-  /** File with the paths that are wanted, each with a NUL behind it; undefined: all. */
-  readonly only: string | undefined;
+  /** The paths that are wanted, each with a NUL behind it; undefined: all. */
+  readonly only: Uint8Array | undefined;
 }
 
 /** What was in the source. */
@@ -97,22 +97,27 @@ async function run(
   options: SeederOptions,
   output: Output,
 ): Promise<SourceContent> {
-  return await runWith([mode, directory, ...(only === undefined ? [] : [only])], directory, options, output);
+  const words = [mode, directory, ...(only === undefined ? [] : ["-"])];
+  return await runWith(words, directory, options, { ...output, input: only });
 }
 
 /** Where the program's output goes. */
 interface Output {
   readonly stdout: "pipe" | number;
   readonly onData: (data: Buffer) => void;
+  readonly input?: Uint8Array | undefined;
 }
 
 async function runWith(
   words: readonly string[],
   name: string,
   { program, signal, onStep }: SeederOptions,
-  { stdout, onData }: Output,
+  { stdout, onData, input }: Output,
 ): Promise<SourceContent> {
-  const child = startProgram(program, words, { env: { LC_ALL: "C" }, cwd: "/", stdio: ["ignore", stdout, "pipe"] });
+  const child = startProgram(program, words, { env: { LC_ALL: "C" }, cwd: "/", stdio: ["pipe", stdout, "pipe"] });
+  // One that ends without reading says why.
+  child.stdin?.on("error", () => undefined);
+  child.stdin?.end(input);
   child.stdout?.on("data", onData);
   const said = new Said(onStep);
   const listening = said.listen(child.stderr as Readable);
@@ -174,7 +179,7 @@ class Said {
       const more = count > this.#unreadable.length ? ` and ${count - this.#unreadable.length} more` : "";
       const what = `${count === 1 ? "an entry" : `${count} entries`} of ${directory}`;
       return new PyroError("permission_denied", `${what} cannot be read: ${this.#unreadable.join(", ")}${more}`, {
-        remedy: "make them readable, take them out, or leave them out with --seed-ignore and a .gitignore",
+        remedy: "make them readable, or leave them out with --seed-ignore and a .gitignore",
       });
     }
     if (code === CHANGED) return changedWhileRead(directory, first);
