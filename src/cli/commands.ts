@@ -17,6 +17,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.update": async () => (await import("./commands/workspace.ts")).update,
   "workspace.start": async () => (await import("./commands/workspace.ts")).start,
   "workspace.stop": async () => (await import("./commands/workspace.ts")).stop,
+  "workspace.flatten": async () => (await import("./commands/workspace.ts")).flatten,
   "workspace.delete": async () => (await import("./commands/workspace-delete.ts")).remove,
   "workspace.restore": async () => (await import("./commands/workspace.ts")).restore,
   "workspace.exec": async () => (await import("./commands/workspace-exec.ts")).exec,

@@ -128,6 +128,17 @@ export const workspaceStop = operation({
   mcp: CHANGING,
 });
 
+export const workspaceFlatten = operation({
+  name: "workspace.flatten",
+  summary: "Copy a started workspace's seed into its volume, which then needs the seed no more",
+  input: z.object({ workspace }),
+  output: workspaceSummary,
+  events: null,
+  place: "server",
+  cli: { path: ["workspace", "flatten"], positionals: ["workspace"], examples: ["pyro workspace flatten api"] },
+  mcp: CHANGING,
+});
+
 export const workspaceDelete = operation({
   name: "workspace.delete",
   summary: `Delete a workspace; for ${TRASH_DAYS} days it can be restored`,

@@ -58,6 +58,7 @@ export class Pyro implements Methods {
       update: this.#method("workspace", "update"),
       start: this.#method("workspace", "start"),
       stop: this.#method("workspace", "stop"),
+      flatten: this.#method("workspace", "flatten"),
       delete: this.#method("workspace", "delete"),
       restore: this.#method("workspace", "restore"),
       exec: this.#command("workspace", "exec"),

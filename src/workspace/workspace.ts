@@ -134,6 +134,19 @@ export class Workspace {
     });
   }
 
+  /** Has the guest copy the seed into the volume; what it then is does not change. @throws PyroError invalid_state */
+  async flatten(): Promise<void> {
+    await this.#take(async () => {
+      const { seed } = this.record;
+      const machine = this.#started();
+      if (seed === null || seed.id === null) return;
+      await machine.volume?.flatten();
+      // Until this is on the disk the seed counts as needed, which hurts nothing.
+      await this.#record.save({ seed: { ...seed, id: null } });
+      this.#active();
+    });
+  }
+
   /** A command's machine and number; `text` is how it is shown. @throws PyroError invalid_state when it is not started */
   async command(text: string, signal: AbortSignal): Promise<{ machine: CommandMachine; sequence: number }> {
     return await this.#take(async () => {

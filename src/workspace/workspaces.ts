@@ -146,6 +146,14 @@ export class Workspaces {
     await workspace.start(call);
   }
 
+  /** Copies its seed into its volume. @throws PyroError invalid_state when it is not started, resource_exhausted */
+  async flatten(workspace: Workspace): Promise<void> {
+    const seedId = workspace.record.seed?.id ?? undefined;
+    if (seedId === undefined) return;
+    await this.#checkRoom(await this.#seeds.diskBytes(seedId));
+    await workspace.flatten();
+  }
+
   /** Changes name, labels or idle time. @throws PyroError already_exists */
   async update(
     workspace: Workspace,
@@ -285,9 +293,10 @@ export class Workspaces {
     return this.#known.has(reference) || [...this.#known.values()].some(({ record }) => record.name === reference);
   }
 
-  async #checkRoom(): Promise<void> {
+  /** Refuses what the host's disk has no room for: so many bytes, and what a guest writes. */
+  async #checkRoom(bytes = 0): Promise<void> {
     const { bavail, bsize } = await statfs(this.#directory);
-    if (bavail * bsize >= FREE_BYTES_MIN) return;
+    if (bavail * bsize >= FREE_BYTES_MIN + bytes) return;
     const mib = Math.floor((bavail * bsize) / 1024 ** 2);
     throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
       remedy: "delete workspaces for good with `pyro workspace delete NAME --purge`, or run `pyro env prune`",

@@ -117,6 +117,41 @@ test("seeds: long paths, a large sparse file and many attributes arrive", async 
   await remove(it);
 });
 
+test("seeds: a flattened workspace needs its seed no more", async () => {
+  const path = source("flat");
+  for (let number = 0; number < 200; number += 1) writeFileSync(join(path, `f${number}`), "x".repeat(50_000));
+  const it = await create(path);
+  const sum = "cat f* | cksum";
+  const before = await it.sh(sum);
+  await it.sh("rm f0; echo own > own");
+  await it.sh("mv f1 f0; cp f2 f1");
+  const shared = (await pyro.workspace.status({ workspace: it.id })).workspace_seed.seed_id ?? assert.fail();
+  const flat = await pyro.workspace.flatten({ workspace: it.id });
+  assert.deepEqual([flat.workspace_seed.seed_id, flat.workspace_seed.mode], [null, "directory"]);
+  assert.ok((await pyro.env.prune()).deleted_seeds.includes(shared));
+  assert.ok(!seedDirectories().includes(shared));
+  await pyro.workspace.stop({ workspace: it.id });
+  await pyro.workspace.start({ workspace: it.id });
+  assert.equal(await it.sh(`cat own; ${sum}`), `own\n${before}`);
+  await pyro.workspace.reset({ workspace: it.id });
+  assert.equal(await it.sh(`ls | wc -l; ${sum}`), `200\n${before}`);
+  await remove(it);
+});
+
+test("seeds: an archive that a guest makes the tree of is what tar would unpack", async () => {
+  const path = source("packed");
+  mkdirSync(join(path, "d"));
+  writeFileSync(join(path, "d", "script"), "#!/bin/sh\n", { mode: 0o755 });
+  execFileSync("ln", [join(path, "d", "script"), join(path, "hard")]);
+  const archive = join(root, "packed.tar.gz");
+  execFileSync("tar", ["--create", "--gzip", `--file=${archive}`, "--directory", path, "."]);
+  const it = await create(archive);
+  assert.equal(await it.sh("find . -mindepth 1 | sort; stat -c '%a %h' hard"), "./d\n./d/script\n./hard\n755 2\n");
+  const { workspace_seed: seed } = await pyro.workspace.status({ workspace: it.id });
+  assert.deepEqual([seed.mode, seed.seed_path], ["tar_archive", archive]);
+  await remove(it);
+});
+
 test("seeds: a repository with a worktree works for root and for the workspace's user, and has no credentials", async () => {
   const path = source("repository");
   const git = (...words: string[]): void =>

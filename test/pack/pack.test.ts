@@ -42,12 +42,12 @@ describe("the packed package", () => {
     assert.equal(typeof JSON.parse(stdout), "object");
   });
 
-  it("contains the guest agent and the launcher, unaltered", () => {
+  it("contains the static programs, unaltered", () => {
     const manifest = JSON.parse(readFileSync(join(installed.directory, "dist", "manifest.json"), "utf8")) as Manifest;
     assert.equal(manifest.version, version);
     assert.deepEqual(
       manifest.files.map(({ path }) => path),
-      ["guest/pyro-agent", "host/pyro-launch"],
+      ["guest/pyro-agent", "host/pyro-launch", "host/pyro-seed"],
     );
     for (const { path, bytes, sha256 } of manifest.files) {
       const file = join(installed.directory, "dist", path);

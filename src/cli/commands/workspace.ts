@@ -14,6 +14,7 @@ export const status = answering((pyro) => pyro.workspace.status, workspaceStatus
 export const update = answering((pyro) => pyro.workspace.update, workspaceBlock);
 export const start = starting((pyro) => pyro.workspace.start, workspaceBlock);
 export const stop = answering((pyro) => pyro.workspace.stop, workspaceBlock);
+export const flatten = answering((pyro) => pyro.workspace.flatten, workspaceStatus);
 export const restore = answering((pyro) => pyro.workspace.restore, workspaceBlock);
 export const reset = starting((pyro) => pyro.workspace.reset, workspaceReset);
 

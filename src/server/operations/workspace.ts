@@ -59,6 +59,11 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       await found.stop("asked", "it was stopped");
       return await summaryOf(found);
     },
+    flatten: async ({ workspace }) => {
+      const found = workspaces.find(workspace);
+      await workspaces.flatten(found);
+      return await summaryOf(found);
+    },
     delete: async ({ workspace, force, purge }) => {
       const id = await workspaces.delete(workspace, { force, purge });
       return { workspace_id: id, deleted: true, purged: purge };
