@@ -68,8 +68,11 @@ fn archive(parts: &[Vec<u8>]) -> Archive {
     Archive([&parts.concat()[..], &[0; 1024]].concat())
 }
 
+/// An entry, with the parts of a file: where each begins, and its bytes.
+type Taken = (Entry, Vec<(u64, Vec<u8>)>);
+
 /// The entries of its stream, with what the files hold where no hole is; or why it is refused.
-fn taken(archive: &Archive) -> Result<Vec<(Entry, Vec<(u64, Vec<u8>)>)>, String> {
+fn taken(archive: &Archive) -> Result<Vec<Taken>, String> {
     let mut report = Report::default();
     let tree = read(archive, archive.0.len() as u64, &mut report)?;
     let mut stream = Vec::new();

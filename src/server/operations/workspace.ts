@@ -1,3 +1,5 @@
+import type * as z from "zod";
+import type { workspaceCreate } from "../../contract/workspace-operations.ts";
 import type { WorkspaceSummary } from "../../contract/workspace.ts";
 import type { ServerContext } from "../context.ts";
 import { displayed, GIT_TRUST } from "../command-line.ts";
@@ -5,6 +7,7 @@ import { claimStreams, execute } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
 import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
+import type { NewWorkspace } from "../../workspace/workspaces.ts";
 import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts";
 
 /** Linux SIGKILL. */
@@ -14,21 +17,10 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
   const { workspaces } = context;
   return {
     create: async (input, call) => {
-      const wanted = {
-        environment: input.environment,
-        name: input.name,
-        labels: labelsOf(input.label),
-        ttlSeconds: input.ttl_seconds,
-        directory: input.directory,
-        vcpuCount: input.vcpu_count,
-        memoryMib: input.mem_mib,
-        machine: input.machine,
-        requireIsolation: input.require_isolation,
-        seedPath: input.seed_path,
-        seedIgnore: input.seed_ignore,
-      };
       const onSeed = (progress: SeedProgress): void => call.emit({ type: "seed", ...progress });
-      return await summaryOf(await workspaces.create(wanted, { ...startCall(input.environment, call), onSeed }));
+      return await summaryOf(
+        await workspaces.create(wantedOf(input), { ...startCall(input.environment, call), onSeed }),
+      );
     },
     list: async ({ label, deleted }) => {
       const wanted = Object.entries(labelsOf(label));
@@ -80,6 +72,22 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       const source = await found.reset(snapshot, startCall(found.record.environment, call));
       return { ...(await summaryOf(found)), workspace_reset: resetSummary(source) };
     },
+  };
+}
+
+function wantedOf(input: z.output<typeof workspaceCreate.input>): NewWorkspace {
+  return {
+    environment: input.environment,
+    name: input.name,
+    labels: labelsOf(input.label),
+    ttlSeconds: input.ttl_seconds,
+    directory: input.directory,
+    vcpuCount: input.vcpu_count,
+    memoryMib: input.mem_mib,
+    machine: input.machine,
+    requireIsolation: input.require_isolation,
+    seedPath: input.seed_path,
+    seedIgnore: input.seed_ignore,
   };
 }
 
