@@ -85,7 +85,7 @@ function ownFile(path: string): Buffer | undefined {
   }
 }
 
-/** Whole or not at all, after a power cut too. */
+/** Whole or not at all, after a power cut too: V8 looks at the length, and believes the rest. */
 function replace(path: string, content: Buffer): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${process.pid}`;

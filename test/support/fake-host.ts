@@ -113,7 +113,8 @@ export class FakeHost {
     const pyro = this.pyro();
     await pyro.server.stop({ force: true });
     pyro.close();
-    rmSync(this.#root, { recursive: true, force: true });
+    // A server that a test has signalled may still be writing its last lines.
+    rmSync(this.#root, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

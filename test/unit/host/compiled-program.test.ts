@@ -1,14 +1,10 @@
 /** A program that is started from what V8 made of it before, and from what is not that. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { loadProgram } from "../../../src/host/compiled-program.ts";
-
-interface Answers {
-  readonly answer: () => string;
-}
 
 let folder: string;
 let directory: string;
@@ -25,12 +21,20 @@ function writeProgram(answer: string): void {
   writeFileSync(program(), text);
 }
 
+const MODULE = new URL("../../../src/host/compiled-program.js", import.meta.url).href;
+/** In a process of its own: V8 does not compile a source that it knows, and then looks at no file. */
+const USE = `
+const [module, path, directory, build] = process.argv.slice(1);
+const { loadProgram } = await import(module);
+const { exports, keep } = loadProgram(path, directory || undefined, { use: "test", build });
+process.stdout.write(exports.answer());
+keep();
+`;
+
 /** Loads it, calls it, and keeps what was compiled. */
-function use(build = "build"): string {
-  const { exports, keep } = loadProgram<Answers>(program(), directory, { use: "test", build });
-  const answer = exports.answer();
-  keep();
-  return answer;
+function use({ build = "build", within = directory } = {}): string {
+  const words = ["--input-type=module", "--eval", USE, MODULE, program(), within, build];
+  return execFileSync(process.execPath, words, { encoding: "utf8" });
 }
 
 function kept(): string {
@@ -61,9 +65,9 @@ test("compiled program: another source, a cut file and garbage are compiled anew
 });
 
 test("compiled program: another build has a file of its own, and the old one goes", () => {
-  use("build");
+  use({ build: "build" });
   const old = kept();
-  use("other");
+  use({ build: "other" });
   assert.notEqual(kept(), old);
 });
 
@@ -80,8 +84,6 @@ test("compiled program: where nothing can be kept it runs all the same", () => {
   assert.equal(use(), "program.cjs first");
   rmSync(directory);
   mkdirSync(directory);
-  const { exports, keep } = loadProgram<Answers>(program(), undefined, { use: "test", build: "build" });
-  assert.equal(exports.answer(), "program.cjs first");
-  keep();
+  assert.equal(use({ within: "" }), "program.cjs first");
   assert.deepEqual(readdirSync(directory), []);
 });
