@@ -111,6 +111,7 @@ export const loggedCommand = z.object({
   stderr: z.string().describe("its first 64 KiB, as UTF-8"),
   stdout_dropped_bytes: z.number(),
   stderr_dropped_bytes: z.number(),
+  orphaned: z.boolean().describe("its server was killed, and the next one ended it: nobody was there for its output"),
 });
 
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;

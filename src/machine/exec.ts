@@ -27,6 +27,7 @@ export function startExec(agent: AgentClient, request: ExecRequest): Exec {
   started.catch(() => undefined);
   outcome.catch(() => undefined);
   return {
+    id: execId,
     outcome,
     signal: async (number) => {
       await started;
@@ -75,7 +76,7 @@ async function follow(agent: AgentClient, execId: string, request: ExecRequest):
       onOutput: request.onOutput,
       endsWithinMs: request.timeLimitMs,
     });
-    return await toOutcome(exit, request);
+    return await outcomeOf(exit, request.onOutput);
   } finally {
     ended.abort();
     // The machine may be gone already; what the agent remembers of a command goes with it.
@@ -83,7 +84,8 @@ async function follow(agent: AgentClient, execId: string, request: ExecRequest):
   }
 }
 
-async function toOutcome(exit: Exit, request: ExecRequest): Promise<ExecOutcome> {
+/** How a command ended, from the agent's word on it. @throws PyroError guest_failed when that cannot be */
+export async function outcomeOf(exit: Exit, onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome> {
   const base = { signal: null, timedOut: false, outOfMemory: exit.outOfMemory, durationMs: Number(exit.durationMs) };
   const { outcome } = exit;
   switch (outcome.case) {
@@ -97,7 +99,7 @@ async function toOutcome(exit: Exit, request: ExecRequest): Promise<ExecOutcome>
       return { ...base, exitCode: TIMED_OUT_CODE, signal: constants.signals.SIGKILL, timedOut: true };
     case "startFailure":
       // As a shell does: the reason on stderr, and its code.
-      await request.onOutput("stderr", new TextEncoder().encode(`pyro: ${outcome.value.message}\n`));
+      await onOutput("stderr", new TextEncoder().encode(`pyro: ${outcome.value.message}\n`));
       return { ...base, exitCode: inRange(outcome.value.shellCode, 1, EXIT_CODE_MAX) };
     case undefined:
     default:

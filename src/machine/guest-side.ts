@@ -1,5 +1,6 @@
 /** All of the machine layer that talks with guests: what a server loads when it starts its first machine. */
 export { openGuestLink } from "../guest/link.ts";
 export { startExec } from "./exec.ts";
-export { guestVolume } from "./guest-volume.ts";
+export { leftCommands } from "./left-commands.ts";
+export { guestVolume, stateOfVolume } from "./guest-volume.ts";
 export { configureGuest, prepareTemplate } from "./guest-setup.ts";

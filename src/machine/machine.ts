@@ -33,6 +33,8 @@ export interface ExecOutcome {
 }
 
 export interface Exec {
+  /** Names it in its guest. */
+  readonly id: string;
   /** Sends a Linux signal to the command's process group; false when it has ended. */
   signal(number: number): Promise<boolean>;
   /** @throws PyroError vmm_failed, guest_unreachable, guest_failed; never for what the command itself did */
@@ -76,26 +78,48 @@ export interface VolumeRequest {
   readonly snapshotIds: readonly string[];
   /** Id of the snapshot, or `baseline`, that the workspace becomes a copy of; undefined: it stays as it is. */
   readonly resetTo: string | undefined;
+  /** How long the machine lives on without a server in which nothing runs. */
+  readonly aloneLimitSeconds: number;
 }
 
-export interface OpenMachine {
-  /** 12 hexadecimal digits. */
-  readonly id: string;
+/** What a machine is, whoever started it. */
+export interface MachineDescription {
   /** What it runs on, in the words of `--machine`. */
   readonly machineName: MachineName;
   /** Directory of the environment that its drives lie in. */
   readonly installDir: string;
-  /** Undefined: it keeps nothing. */
-  readonly volume: MachineVolume | undefined;
   readonly environment: string;
   readonly environmentVersion: string;
   readonly shape: MachineShape;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
   readonly confinement: ConfinementLevel;
+}
+
+/** A command that the guest of an adopted machine knows. */
+export interface LeftCommand {
+  /** The id that it was started under. */
+  readonly execId: string;
+  readonly isRunning: boolean;
+  /**
+   * Ends it with all of its processes, gives what the guest still has of its output, and then its end, which is its own if it
+   * had ended before. The guest forgets it.
+   */
+  end(onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome>;
+}
+
+export interface OpenMachine extends MachineDescription {
+  /** 12 hexadecimal digits. */
+  readonly id: string;
+  /** Undefined: it keeps nothing. */
+  readonly volume: MachineVolume | undefined;
   exec(request: ExecRequest): Exec;
+  /** The commands that its guest knows now. */
+  commands(): Promise<LeftCommand[]>;
   /** Ends the machine and removes every trace of it. Safe to call twice. */
   close(): Promise<void>;
+  /** Lets go of the machine, which lives on for the next server. Nothing else may be asked of it afterwards. */
+  leave(): void;
   /** Settles with the reason when the machine ends on its own (not through `close`). */
   readonly lost: Promise<PyroError>;
 }
@@ -118,6 +142,12 @@ export interface OpenRequest {
 export interface Machines {
   /** Pulls the environment when it is not installed, then starts a machine; on abort nothing is left. */
   open(request: OpenRequest): Promise<OpenMachine>;
+  /**
+   * Takes over a machine that a server before has left and that this one has kept (`createMachines`).
+   * @returns undefined when it is gone
+   * @throws PyroError guest_unreachable when its guest does not answer; it is ended then
+   */
+  adopt(id: string): Promise<OpenMachine | undefined>;
   /** Installs an environment and makes its template. */
   pull(
     name: string,

@@ -1,11 +1,14 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
-import { executionModeOf, type MachineKind, machineNameOf } from "./bootable.ts";
-import type { Exec, ExecRequest, OpenMachine } from "./machine.ts";
+import type { Exec, ExecRequest, MachineDescription, OpenMachine } from "./machine.ts";
 import type { ConfiguredMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
-export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClose: () => void): OpenMachine {
+export function openMachine(
+  started: ConfiguredMachine,
+  description: MachineDescription,
+  onClose: () => void,
+): OpenMachine {
   const { id, vmm, scope } = started;
   let closing: Promise<void> | undefined;
   const lost = new Promise<PyroError>((resolve) => {
@@ -18,18 +21,17 @@ export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClo
     await closing;
   };
   return {
+    ...description,
     id,
-    machineName: machineNameOf(kind),
-    installDir: kind.environment.installDir,
     volume: started.volume,
-    environment: kind.environment.name,
-    environmentVersion: kind.environment.version,
-    shape: kind.shape,
-    executionMode: executionModeOf(kind),
-    isolation: kind.isolation,
-    confinement: kind.confinement,
     lost,
     close,
+    commands: started.commands,
+    leave: () => {
+      closing ??= Promise.resolve();
+      started.link.close();
+      onClose();
+    },
     exec: (request: ExecRequest): Exec => {
       const exec = started.exec(request);
       const outcome = exec.outcome.catch(
@@ -37,7 +39,7 @@ export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClo
       );
       // Awaited by whoever asked for the command; until then a failure must not count as unhandled.
       outcome.catch(() => undefined);
-      return { signal: exec.signal, outcome };
+      return { ...exec, outcome };
     },
   };
 }

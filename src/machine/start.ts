@@ -5,12 +5,13 @@ import { Scope } from "../host/scope.ts";
 import type { GuestLink } from "../guest/link.ts";
 import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.ts";
 import { explainLoss } from "../vmm/vmm-exit.ts";
-import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
+import { describe, emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import type * as GuestSide from "./guest-side.ts";
-import type { Exec, ExecRequest, MachineVolume, VolumeRequest } from "./machine.ts";
+import type { Exec, ExecRequest, LeftCommand, MachineVolume, VolumeRequest } from "./machine.ts";
 import {
   createMachineDirectory,
   createPlaceholderVolume,
+  keptRecord,
   newMachineId,
   removeMachineDirectory,
   writeMachineRecord,
@@ -43,6 +44,8 @@ export interface StartedMachine {
 export interface ConfiguredMachine extends StartedMachine {
   /** Undefined: it keeps nothing. */
   readonly volume: MachineVolume | undefined;
+  /** The commands that the guest knows now. */
+  readonly commands: () => Promise<LeftCommand[]>;
 }
 
 export interface StartContext {
@@ -72,16 +75,18 @@ export async function startFromTemplate(
   request?: VolumeRequest,
 ): Promise<ConfiguredMachine> {
   let volume: MachineVolume | undefined;
+  let commands: ConfiguredMachine["commands"] = async () => await Promise.resolve([]);
   const started = await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
     volumePath: request?.path,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
-    setUp: async ({ link, id }, { configureGuest, guestVolume }) => {
+    setUp: async ({ link, id }, { configureGuest, guestVolume, leftCommands }) => {
+      commands = async () => await leftCommands(link.agent);
       const opened = await configureGuest(link, id, request);
       if (opened !== undefined) volume = guestVolume(link, opened);
     },
   });
-  return { ...started, volume };
+  return { ...started, volume, commands };
 }
 
 /**
@@ -175,6 +180,7 @@ async function prepareDirectory(
     environment: kind.environment.name,
     install_dir: kind.environment.installDir,
     created_at: new Date().toISOString(),
+    ...(volumePath === undefined ? {} : { kept: keptRecord(paths, volumePath, describe(kind)) }),
   };
   await writeMachineRecord(directory, record);
   return {

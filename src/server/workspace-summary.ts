@@ -11,6 +11,7 @@ import type { Workspace } from "../workspace/workspace.ts";
 type ResetSummary = z.infer<typeof workspaceReset.output>["workspace_reset"];
 
 export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary> {
+  await workspace.adopted();
   const { record, machine, runningCommands } = workspace;
   return summary(record, { machine, runningCommands, diskBytes: await workspace.diskBytes() });
 }

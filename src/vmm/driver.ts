@@ -51,6 +51,9 @@ export interface MachinePlan {
   readonly directory: string;
 }
 
+/** Where a machine that runs lies. */
+export type MachinePlace = Pick<MachinePlan, "directory" | "drives">;
+
 /** The files of a saved machine. */
 export interface TemplateFiles {
   /** Guest memory, sparse. */

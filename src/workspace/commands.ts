@@ -1,9 +1,11 @@
 /** The commands that run in one workspace: numbered, logged, ended with it. */
 import { PyroError } from "../contract/error.ts";
-import { WORKSPACE_PATH } from "../contract/workspace.ts";
+import { type LoggedCommand, WORKSPACE_PATH } from "../contract/workspace.ts";
 import { withDeadline } from "../host/deadline.ts";
 import type { Exec, ExecOutcome, ExecRequest, OpenMachine } from "../machine/machine.ts";
-import { type CommandLog, LOGGED_BYTES_MAX } from "./command-log.ts";
+import type { CalledCommands } from "./called-commands.ts";
+import type { CommandLog } from "./command-log.ts";
+import { KeptOutput } from "./kept-output.ts";
 
 const SIGTERM = 15;
 
@@ -12,6 +14,8 @@ export type CommandMachine = Pick<
   OpenMachine,
   "id" | "environment" | "environmentVersion" | "executionMode" | "isolation" | "confinement" | "exec"
 >;
+
+type Called = Pick<LoggedCommand, "sequence" | "command" | "cwd">;
 
 export interface CommandEvents {
   /** The next command's number. */
@@ -25,11 +29,13 @@ export interface CommandEvents {
 
 export class Commands {
   readonly #log: CommandLog;
+  readonly #called: CalledCommands;
   readonly #events: CommandEvents;
   readonly #running = new Set<Exec>();
 
-  constructor(log: CommandLog, events: CommandEvents) {
+  constructor({ log, called }: { log: CommandLog; called: CalledCommands }, events: CommandEvents) {
     this.#log = log;
+    this.#called = called;
     this.#events = events;
   }
 
@@ -68,14 +74,16 @@ export class Commands {
     request: ExecRequest,
     { text, sequence, wasStopped }: { text: string; sequence: number; wasStopped: () => boolean },
   ): Exec {
-    const kept = { stdout: new Kept(), stderr: new Kept() };
+    const kept = new KeptOutput();
     const exec = machine.exec({
       ...request,
       onOutput: (stream, data) => {
-        kept[stream].add(data);
+        kept.add(stream, data);
         return request.onOutput(stream, data);
       },
     });
+    const cwd = request.cwd === "" ? WORKSPACE_PATH : request.cwd;
+    this.#called.add({ exec_id: exec.id, sequence, command: text, cwd }, this.#running.size === 0);
     this.#running.add(exec);
     this.#events.onActivity();
     const outcome = exec.outcome
@@ -88,53 +96,19 @@ export class Commands {
         this.#events.onEnd();
       });
     outcome.then(
-      (ended) => this.#record(request, ended, { text, sequence, kept }),
+      (ended) => this.#record({ sequence, command: text, cwd }, ended, kept),
       // It is told to whoever waits for the command.
       () => undefined,
     );
-    return { outcome, signal: exec.signal };
+    return { ...exec, outcome };
   }
 
-  #record(
-    request: ExecRequest,
-    outcome: ExecOutcome,
-    { text, sequence, kept }: { text: string; sequence: number; kept: Record<"stdout" | "stderr", Kept> },
-  ): void {
-    const entry = {
-      sequence,
-      command: text,
-      cwd: request.cwd === "" ? WORKSPACE_PATH : request.cwd,
-      exit_code: outcome.exitCode,
-      duration_ms: outcome.durationMs,
-      recorded_at: new Date().toISOString(),
-      stdout: kept.stdout.text(),
-      stderr: kept.stderr.text(),
-      stdout_dropped_bytes: kept.stdout.droppedBytes,
-      stderr_dropped_bytes: kept.stderr.droppedBytes,
-    };
+  #record(call: Called, outcome: ExecOutcome, kept: KeptOutput): void {
+    const entry = { ...call, ...kept.logged(outcome), orphaned: false };
     this.#log.add(entry).catch((failure: unknown) => {
       // The command ran, and its caller has its output.
       this.#events.onNotice(`a command was not logged: ${PyroError.from(failure).message}`);
     });
-  }
-}
-
-/** The first bytes of a stream. */
-class Kept {
-  readonly #pieces: Uint8Array[] = [];
-  #keptBytes = 0;
-  droppedBytes = 0;
-
-  add(data: Uint8Array): void {
-    const kept = data.subarray(0, LOGGED_BYTES_MAX - this.#keptBytes);
-    // Copied: what the link gave is a view of a buffer that is used again.
-    if (kept.length > 0) this.#pieces.push(Uint8Array.from(kept));
-    this.#keptBytes += kept.length;
-    this.droppedBytes += data.length - kept.length;
-  }
-
-  text(): string {
-    return Buffer.concat(this.#pieces).toString("utf8");
   }
 }
 

@@ -31,7 +31,12 @@ export async function openWorkspaceMachine(
     memoryMib: record.mem_mib === 0 ? undefined : record.mem_mib,
     machine: isNew && !insist ? undefined : record.machine,
     requireIsolation: record.require_isolation,
-    volume: { path: how.volumePath, snapshotIds: record.snapshots.map(({ id }) => id), resetTo: resetTo?.id },
+    volume: {
+      path: how.volumePath,
+      snapshotIds: record.snapshots.map(({ id }) => id),
+      resetTo: resetTo?.id,
+      aloneLimitSeconds: record.ttl_seconds,
+    },
   };
   try {
     return await machines.open(request);
@@ -60,6 +65,7 @@ export function startedOn(
     state: "started",
     stopped: null,
     pending_reset: null,
+    machine_id: machine.id,
     machine: machine.machineName,
     environment_version: machine.environmentVersion,
     install_dir: machine.installDir,

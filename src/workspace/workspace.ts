@@ -4,10 +4,13 @@ import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
 import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
+import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
+import { endOrphans } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
@@ -30,6 +33,7 @@ export class Workspace {
   readonly #parts: WorkspaceParts;
   readonly #turns = new Turns();
   readonly #log: CommandLog;
+  readonly #called: CalledCommands;
   readonly #commands: Commands;
   #retired = false;
   readonly #record: SavedRecord;
@@ -38,23 +42,30 @@ export class Workspace {
   readonly #stopped = new WeakSet<OpenMachine>();
   readonly #sync: VolumeSync;
   readonly #idle = new IdleTimer(() => void this.#expire());
+  #adopting: Promise<void> = Promise.resolve();
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
     this.#record = new SavedRecord(parts.directory, parts.record);
     this.#log = new CommandLog(parts.directory);
     const onNotice = (notice: string): void => this.#notice(notice);
+    this.#called = new CalledCommands(parts.directory, (failure) =>
+      this.#notice(`a command was not noted: ${PyroError.from(failure).message}`),
+    );
     this.#sync = new VolumeSync({
       machine: () => this.#machine,
       onState: async (state) => await this.#record.save({ changed: this.#isChanged(state) }),
       onNotice,
     });
-    this.#commands = new Commands(this.#log, {
-      number: () => this.#count(),
-      onActivity: () => this.#active(),
-      onEnd: () => this.#sync.soon(),
-      onNotice,
-    });
+    this.#commands = new Commands(
+      { log: this.#log, called: this.#called },
+      {
+        number: () => this.#count(),
+        onActivity: () => this.#active(),
+        onEnd: () => this.#sync.soon(),
+        onNotice,
+      },
+    );
   }
 
   get record(): WorkspaceRecord {
@@ -67,6 +78,35 @@ export class Workspace {
 
   get runningCommands(): number {
     return this.#commands.count;
+  }
+
+  /** Settles when it is known whether its machine has outlived the server before. */
+  async adopted(): Promise<void> {
+    await this.#adopting;
+  }
+
+  /** Takes over the machine that the server before has left, if it is there still. Whatever is asked meanwhile waits. */
+  adopt(): void {
+    // Commands may have run since the record was written.
+    this.#record.note({ changed: true });
+    this.#adopting = this.#take(async () => await this.#adopt()).catch((failure: unknown) => {
+      this.#notice(`its machine was not taken over: ${PyroError.from(failure).message}`);
+    });
+  }
+
+  /** Lets go of its machine, which lives on for the next server; nothing is done with this workspace afterwards. */
+  async handOver(): Promise<void> {
+    await this.#take(async () => {
+      const machine = this.#machine;
+      this.#retired = true;
+      this.#idle.stop();
+      await this.#sync.settled();
+      await this.#called.settled();
+      if (machine === undefined) return;
+      await this.#record.save({});
+      this.#machine = undefined;
+      machine.leave();
+    });
   }
 
   /** Bytes that the volume takes on the host's disk. */
@@ -188,9 +228,30 @@ export class Workspace {
       await machine.close();
       throw failure;
     }
+    this.#hold(machine);
+    this.#active();
+  }
+
+  #hold(machine: OpenMachine): void {
     this.#machine = machine;
     void machine.lost.then(async (why) => await this.#lose(machine, why));
-    this.#active();
+  }
+
+  async #adopt(): Promise<void> {
+    const found = await findMachine(this.#parts.machines, this.record);
+    if (found.machine === undefined) return await this.#record.save(found.ended);
+    const { machine } = found;
+    this.#hold(machine);
+    const called = await this.#called.read();
+    const onNotice = (notice: string): void => this.#notice(notice);
+    const ended = await endOrphans(machine, { called, log: this.#log, onNotice });
+    const state = await this.#sync.now(machine, false);
+    await this.#record.save({
+      command_count: lastNumber(this.record, called),
+      changed: state === undefined || this.#isChanged(state),
+    });
+    if (ended > 0) this.#active();
+    else this.#idle.restart(idleSecondsLeft(this.record));
   }
 
   /** As `Turns.take`, unless the workspace was deleted before the turn came. */
@@ -213,6 +274,7 @@ export class Workspace {
     const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
     await this.#record.save({
       state: "stopped",
+      machine_id: null,
       stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
       changed: written === undefined || this.#isChanged(written),
     });
@@ -227,7 +289,7 @@ export class Workspace {
         this.#idle.stop();
         await machine.close();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
-        await this.#record.save({ state: "stopped", stopped, changed: true });
+        await this.#record.save({ state: "stopped", machine_id: null, stopped, changed: true });
       })
       .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
   }

@@ -46,15 +46,14 @@ export class Workspaces {
 
   private constructor(options: WorkspacesOptions) {
     this.#options = options;
-    this.#directory = join(options.paths.state, "workspaces");
+    this.#directory = directoryOf(options.paths);
     this.#trash = new Trash(join(options.paths.state, "trash"));
   }
 
   /** Reads the records and puts right what a server that was killed has left. */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     const workspaces = new Workspaces(options);
-    makePrivateDirectory(options.paths.state);
-    await mkdir(workspaces.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(options.paths);
     await workspaces.#load();
     await workspaces.#trash.list();
     return workspaces;
@@ -182,12 +181,23 @@ export class Workspaces {
     return new Set(records.map((record) => record.install_dir));
   }
 
+  /** Settles when it is known which machines have outlived the server before. */
+  async adopted(): Promise<void> {
+    await Promise.all(this.list().map(async (workspace) => await workspace.adopted()));
+  }
+
   /** Stops them all, for the end of the server. */
   async close(): Promise<void> {
-    const stops = this.list().map(async (workspace) => {
-      await workspace.stop("server_stopped", "the pyro server was stopped");
-    });
-    for (const outcome of await Promise.allSettled(stops)) {
+    await this.#each(async (workspace) => await workspace.stop("server_stopped", "the pyro server was stopped"));
+  }
+
+  /** Lets go of their machines, which live on for the next server: for the end of this one. */
+  async handOver(): Promise<void> {
+    await this.#each(async (workspace) => await workspace.handOver());
+  }
+
+  async #each(work: (workspace: Workspace) => Promise<void>): Promise<void> {
+    for (const outcome of await Promise.allSettled(this.list().map(work))) {
       if (outcome.status === "rejected") this.#options.onNotice(PyroError.from(outcome.reason).message);
     }
   }
@@ -203,8 +213,9 @@ export class Workspaces {
       // Nobody was told of it.
       if (record.state === "creating") await removeWorkspace(directory);
       else if (record.deleted_at !== null) await this.#trash.put(directory, record);
-      else this.#known.set(record.id, this.#workspace(await settled(record, directory), directory));
+      else this.#known.set(record.id, this.#workspace(record, directory));
     }
+    for (const workspace of this.#known.values()) if (workspace.record.state === "started") workspace.adopt();
   }
 
   /** Runs `work` so that nobody else takes the name meanwhile. */
@@ -242,6 +253,20 @@ export class Workspaces {
   }
 }
 
+const directoryOf = ({ state }: HostPaths): string => join(state, "workspaces");
+
+async function makeDirectory(paths: HostPaths): Promise<string> {
+  makePrivateDirectory(paths.state);
+  await mkdir(directoryOf(paths), { recursive: true, mode: 0o700 });
+  return directoryOf(paths);
+}
+
+/** Ids of the machines that workspaces had when the server before ended: those that are there still are theirs. */
+export async function claimedMachines(paths: HostPaths): Promise<Set<string>> {
+  const { records } = await readRecords(await makeDirectory(paths));
+  return new Set(records.flatMap(({ state, machine_id: id }) => (state === "started" && id !== null ? [id] : [])));
+}
+
 const isNamed =
   (reference: string) =>
   ({ id, name }: WorkspaceRecord): boolean =>
@@ -265,6 +290,7 @@ function newRecord(wanted: NewWorkspace): WorkspaceRecord {
     created_at: now,
     last_activity_at: now,
     state: "creating",
+    machine_id: null,
     stopped: null,
     snapshots: [],
     pending_reset: null,
@@ -275,17 +301,6 @@ function newRecord(wanted: NewWorkspace): WorkspaceRecord {
     changed: false,
     deleted_at: null,
   };
-}
-
-/** The record as it is when no server runs: one that says `started` had its machine ended with its server. */
-async function settled(record: WorkspaceRecord, directory: string): Promise<WorkspaceRecord> {
-  if (record.state !== "started") return record;
-  const message = "the server that had it ended without stopping it";
-  const stopped = { reason: "server_ended" as const, message, at: new Date().toISOString() };
-  // Commands may have run since the record was written.
-  const next: WorkspaceRecord = { ...record, state: "stopped", stopped, changed: true };
-  await writeRecord(directory, next);
-  return next;
 }
 
 function mergedLabels(

@@ -54,7 +54,9 @@ export class FakeHost {
   async workspaces(onNotice: (notice: string) => void = () => undefined): Promise<Workspaces> {
     const { paths, machines } = this;
     const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
-    return await Workspaces.open({ paths, machines, createVolume, onNotice });
+    const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice });
+    await workspaces.adopted();
+    return workspaces;
   }
 
   /** A server in this process. */

@@ -7,12 +7,14 @@ import type {
   Exec,
   ExecOutcome,
   ExecRequest,
+  LeftCommand,
   Machines,
   MachineVolume,
   OpenMachine,
   OpenRequest,
 } from "../../src/machine/machine.ts";
 
+import type { CrashSteps } from "./crash-steps.ts";
 import { FakeDisk } from "./fake-volume.ts";
 
 export interface FakeOptions {
@@ -27,8 +29,13 @@ export const FAKE_ENVIRONMENTS = ["debian:12", "debian:12-base"];
 
 export class FakeMachines implements Machines {
   readonly history: string[] = [];
+  /** Ids of machines whose guests do not answer the next server. */
+  readonly unanswering = new Set<string>();
+  /** Counted are a machine's opening and end, and what is done to a volume. */
+  steps: CrashSteps | undefined;
   readonly #options: FakeOptions;
   readonly #held = new Map<string, FakeMachine>();
+  readonly #left = new Map<string, FakeMachine>();
   readonly #listeners: (() => void)[] = [];
   readonly #disks = new Map<string, FakeDisk>();
   #count = 0;
@@ -55,15 +62,45 @@ export class FakeMachines implements Machines {
       this.#say("pull cancelled");
       throw new PyroError("cancelled", "the caller went away");
     }
+    await this.#step();
     this.#count += 1;
-    const machine = new FakeMachine(this.#count.toString(16).padStart(12, "0"), request, this.#disk(request), (id) => {
+    const id = this.#count.toString(16).padStart(12, "0");
+    const machine = new FakeMachine(id, request, { disk: this.#disk(request), step: this.#step }, (how) => {
       this.#held.delete(id);
-      this.#say(`close ${id}`);
+      if (how === "leave") this.#left.set(id, machine);
+      this.#say(`${how} ${id}`);
     });
     this.#held.set(machine.id, machine);
     this.#say(`open ${machine.id}`);
     request.onPhase("start", machine.id);
+    await this.#step();
     return machine;
+  }
+
+  readonly #step = async (): Promise<void> => await (this.steps?.step() ?? Promise.resolve());
+
+  /** What the machine of a server that was killed, or that has let go of it, is for the next one. */
+  async adopt(id: string): Promise<OpenMachine | undefined> {
+    if (this.unanswering.delete(id)) throw new PyroError("guest_unreachable", "it does not answer");
+    const machine = this.#left.get(id) ?? this.#held.get(id);
+    this.#left.delete(id);
+    if (machine === undefined) return await Promise.resolve(undefined);
+    this.#held.set(id, machine);
+    this.#say(`adopt ${id}`);
+    return machine;
+  }
+
+  /** What a server that starts does with machines that nobody claims. */
+  endAllBut(claimed: ReadonlySet<string>): void {
+    for (const each of [this.#held, this.#left]) {
+      for (const id of each.keys()) if (!claimed.has(id)) each.delete(id);
+    }
+  }
+
+  /** The host went down: the machines are gone, and nobody was told. */
+  cut(): void {
+    this.#held.clear();
+    this.#left.clear();
   }
 
   /** What lies in a volume's file. */
@@ -123,23 +160,40 @@ class FakeMachine implements OpenMachine {
   readonly isolation = "emulated";
   readonly confinement = "full";
   readonly lost: Promise<PyroError>;
-  readonly #onClose: (id: string) => void;
+  readonly #onClose: (how: "close" | "leave") => void;
+  readonly #commands = new Map<string, LeftCommand>();
   readonly #ended = new AbortController();
   #lose: (why: PyroError) => void = () => undefined;
 
   readonly #disk: FakeDisk | undefined;
+  readonly #step: () => Promise<void>;
 
-  constructor(id: string, request: OpenRequest, disk: FakeDisk | undefined, onClose: (id: string) => void) {
+  constructor(
+    id: string,
+    request: OpenRequest,
+    { disk, step }: { disk: FakeDisk | undefined; step: () => Promise<void> },
+    onClose: (how: "close" | "leave") => void,
+  ) {
     this.id = id;
     this.#disk = disk;
-    this.volume = disk?.volume();
+    this.#step = step;
+    this.volume = disk?.volume(step);
     this.environment = request.environment;
     this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
     this.#onClose = onClose;
     this.lost = new Promise((resolve) => (this.#lose = resolve));
   }
 
-  exec(request: ExecRequest): Exec {
+  exec(given: ExecRequest): Exec {
+    const id = `exec-${this.#commands.size}`;
+    const said: ["stdout" | "stderr", Uint8Array][] = [];
+    const request: ExecRequest = {
+      ...given,
+      onOutput: (stream, data) => {
+        said.push([stream, data]);
+        return given.onOutput(stream, data);
+      },
+    };
     const signals = new EventTarget();
     const context = { request, signals, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
     const outcome = (async () => {
@@ -149,22 +203,34 @@ class FakeMachine implements OpenMachine {
       const end = command === undefined ? { exitCode: 127 } : await command(args, context);
       return { signal: null, timedOut: false, outOfMemory: false, durationMs: performance.now() - start, ...end };
     })();
-    outcome.catch(() => undefined);
-    return {
-      outcome,
-      signal: (number) => {
-        signals.dispatchEvent(new CustomEvent("signal", { detail: number }));
-        return Promise.resolve(!this.#ended.signal.aborted);
-      },
+    outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
+    const signal = (number: number): Promise<boolean> => {
+      signals.dispatchEvent(new CustomEvent("signal", { detail: number }));
+      return Promise.resolve(!this.#ended.signal.aborted);
     };
+    const end = async (onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome> => {
+      for (const [stream, data] of said) await onOutput(stream, data);
+      await signal(9);
+      return await outcome;
+    };
+    this.#commands.set(id, { execId: id, isRunning: true, end });
+    return { id, outcome, signal };
   }
 
-  close(): Promise<void> {
-    if (!this.#ended.signal.aborted) {
-      this.#ended.abort();
-      this.#onClose(this.id);
-    }
-    return Promise.resolve();
+  async commands(): Promise<LeftCommand[]> {
+    return await Promise.resolve([...this.#commands.values()]);
+  }
+
+  leave(): void {
+    this.#onClose("leave");
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended.signal.aborted) return;
+    await this.#step();
+    this.#ended.abort();
+    this.#onClose("close");
+    await this.#step();
   }
 }
 
@@ -220,7 +286,10 @@ const COMMANDS: Readonly<Record<string, FakeCommand>> = {
   },
   /** Changes the workspace's tree. */
   touch: async (_args, { disk }) => {
-    if (disk !== undefined) disk.generation += 1;
+    if (disk !== undefined) {
+      disk.generation += 1;
+      disk.tree += "+";
+    }
     return await Promise.resolve({ exitCode: 0 });
   },
   cat: async (_args, context) => {

@@ -11,6 +11,10 @@ const ENVIRONMENT = "debian:12";
 /** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
 const WRITTEN_DEADLINE_MS = 10_000;
 
+/** How long a machine is left without a server, and how long a case may wait for that. */
+const ALONE_SECONDS = 2;
+const DEADLINE_MS = 10_000;
+
 export interface WorkspaceCase {
   readonly name: string;
   readonly run: (workspace: CaseWorkspace) => Promise<void>;
@@ -48,6 +52,12 @@ export async function inWorkspace({ pyro, memory }: ClientCaseContext, { run }: 
   } finally {
     await pyro.workspace.delete({ workspace: id, force: true, purge: true });
   }
+}
+
+async function killServer(pyro: Pyro): Promise<void> {
+  const { pid } = await pyro.server.status();
+  process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
+  await until(async () => (await pyro.server.status()).pid !== pid, 5000, "the server has ended");
 }
 
 export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
@@ -129,12 +139,10 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       await workspace.sh("seq 100000 > numbers");
       await workspace.written();
       await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
-      const { pid } = await pyro.server.status();
-      process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
-      await until(async () => (await pyro.server.status()).pid !== pid, 5000, "the server has ended");
+      const before = await pyro.workspace.status({ workspace: id });
+      await killServer(pyro);
       const found = await pyro.workspace.status({ workspace: id });
-      assert.deepEqual([found.state, found.stopped?.reason, found.changed], ["stopped", "server_ended", true]);
-      await pyro.workspace.start({ workspace: id });
+      assert.deepEqual([found.state, found.stopped, found.vm_id], ["started", null, before.vm_id]);
       assert.equal(await workspace.sh("tail -n 1 numbers"), "100000\n");
       const { snapshots } = await pyro.workspace.snapshot.list({ workspace: id });
       assert.deepEqual(
@@ -142,6 +150,33 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
         ["baseline", "one"],
       );
       await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+    },
+  },
+  {
+    name: "a machine goes on without its server, and the next one takes it over and ends what nobody waits for",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const stdout = new Collector();
+      const command = "trap '' HUP TERM; echo begun; while sleep 0.1; do date +%s >> ticks; done";
+      const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 600 }, { stdout });
+      running.catch(() => undefined);
+      await stdout.seen("begun");
+      const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
+      await killServer(pyro);
+      await assert.rejects(running, { code: "server_unavailable" });
+      // Nobody starts a server meanwhile.
+      const killedAt = Math.ceil(Date.now() / 1000);
+      await until(() => Date.now() / 1000 > killedAt + ALONE_SECONDS, DEADLINE_MS, "a while has passed");
+      const found = await pyro.workspace.status({ workspace: id });
+      assert.deepEqual([found.state, found.vm_id, found.running_commands], ["started", vmId, 0]);
+      const last = Number(await workspace.sh("tail -n 1 ticks; sleep 0.5"));
+      assert.ok(last > killedAt, `the command went on until ${last}, its server was killed at ${killedAt}`);
+      const count = await workspace.sh("wc -l < ticks");
+      assert.equal(await workspace.sh("sleep 0.5; wc -l < ticks"), count, "the command was ended");
+      const { entries } = await pyro.workspace.logs({ workspace: id });
+      const [orphan, next] = entries;
+      assert.deepEqual([orphan?.orphaned, orphan?.exit_code, orphan?.stdout], [true, 137, "begun\n"]);
+      assert.deepEqual([orphan?.sequence, next?.sequence, next?.orphaned], [1, 2, false]);
     },
   },
   {
