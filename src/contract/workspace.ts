@@ -54,6 +54,12 @@ export const treeSize = {
   counted_all: z.boolean().describe("false: there is more than was counted"),
 };
 
+export const paused = z.object({
+  reason: z.enum(["host_disk_full"]),
+  message: z.string(),
+  at: z.string().describe("RFC 3339 time"),
+});
+
 export const workspaceSummary = z.object({
   workspace_id: z.string(),
   name: z.string().nullable(),
@@ -87,6 +93,7 @@ export const workspaceSummary = z.object({
     .object({ reason: stopReason, message: z.string(), at: z.string() })
     .nullable()
     .describe("why it is stopped"),
+  paused: paused.nullable().describe("why its machine stands still though it is started; it goes on by itself"),
   disk_bytes: z.number().describe("what its volume takes on the host's disk"),
   deleted_at: z.string().nullable().describe("when it was moved to the trash"),
 });
@@ -114,6 +121,7 @@ export const loggedCommand = z.object({
   orphaned: z.boolean().describe("its server was killed, and the next one ended it: nobody was there for its output"),
 });
 
+export type Paused = z.infer<typeof paused>;
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
 export type SnapshotSummary = z.infer<typeof snapshotSummary>;
 export type LoggedCommand = z.infer<typeof loggedCommand>;

@@ -32,6 +32,8 @@ export async function adoptStarted(
   const vmm = await takeOver(leftMachine(paths, id, record.process, record.kept));
   scope.defer(() => vmm.kill());
   try {
+    // A server that found no room on the disk may have paused it, and ended since.
+    await vmm.resume();
     const { openGuestLink, startExec, guestVolume, leftCommands, stateOfVolume } = await import("./guest-side.ts");
     const link = await openGuestLink(await vmm.connect("control", LINK_DEADLINE_MS), LINK_DEADLINE_MS);
     scope.defer(() => link.close());

@@ -116,6 +116,10 @@ export interface OpenMachine extends MachineDescription {
   exec(request: ExecRequest): Exec;
   /** The commands that its guest knows now. */
   commands(): Promise<LeftCommand[]>;
+  /** Stops its vCPUs where they are: nothing of it is late meanwhile, and nothing is to be asked of its guest. */
+  pause(): Promise<void>;
+  /** Lets it go on. */
+  resume(): Promise<void>;
   /** Ends the machine and removes every trace of it. Safe to call twice. */
   close(): Promise<void>;
   /** Lets go of the machine, which lives on for the next server. Nothing else may be asked of it afterwards. */

@@ -9,7 +9,7 @@ export function openMachine(
   description: MachineDescription,
   onClose: () => void,
 ): OpenMachine {
-  const { id, vmm, scope } = started;
+  const { id, vmm, scope, link } = started;
   let closing: Promise<void> | undefined;
   const lost = new Promise<PyroError>((resolve) => {
     void vmm.exited.then((exit) => {
@@ -27,9 +27,17 @@ export function openMachine(
     lost,
     close,
     commands: started.commands,
+    pause: async () => {
+      link.clock.stop();
+      await vmm.pause();
+    },
+    resume: async () => {
+      await vmm.resume();
+      link.clock.goOn();
+    },
     leave: () => {
       closing ??= Promise.resolve();
-      started.link.close();
+      link.close();
       onClose();
     },
     exec: (request: ExecRequest): Exec => {

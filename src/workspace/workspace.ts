@@ -2,7 +2,7 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
+import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
 import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
@@ -10,6 +10,7 @@ import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
+import { Pause } from "./pause.ts";
 import { endOrphans } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
@@ -26,6 +27,8 @@ export interface WorkspaceParts {
   readonly machines: Machines;
   readonly directory: string;
   readonly record: WorkspaceRecord;
+  /** It has a machine now. */
+  readonly onMachine: () => void;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -43,6 +46,7 @@ export class Workspace {
   readonly #sync: VolumeSync;
   readonly #idle = new IdleTimer(() => void this.#expire());
   #adopting: Promise<void> = Promise.resolve();
+  readonly #pause = new Pause();
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
@@ -78,6 +82,24 @@ export class Workspace {
 
   get runningCommands(): number {
     return this.#commands.count;
+  }
+
+  /** Why its machine stands still; undefined: it runs, or there is none. */
+  get paused(): Paused | undefined {
+    return this.#machine === undefined ? undefined : this.#pause.why(this.#machine);
+  }
+
+  /** Stops its machine where it is, if it has one that runs: the host's disk is full. Waits for no turn. */
+  async pause(freeBytes: number): Promise<void> {
+    const machine = this.#machine;
+    if (machine === undefined) return;
+    this.#idle.stop();
+    await this.#pause.begin(machine, freeBytes);
+  }
+
+  async resume(): Promise<void> {
+    const machine = this.#machine;
+    if (machine !== undefined && (await this.#pause.end(machine))) this.#active();
   }
 
   /** Settles when it is known whether its machine has outlived the server before. */
@@ -132,7 +154,11 @@ export class Workspace {
 
   /** Stops it; one that is stopped stays as it is. Its files are on the disk then. */
   async stop(reason: StopReason, message: string): Promise<void> {
-    await this.#take(async () => await this.#stop(reason, message));
+    await this.#take(async () => {
+      // What is in the guest's memory would be lost; whoever stops all of them knows that.
+      if (reason === "asked") this.#pause.refuse(this.#machine, this.record.id);
+      await this.#stop(reason, message);
+    });
   }
 
   /**
@@ -142,6 +168,7 @@ export class Workspace {
   async reset(name: string, call: StartCall): Promise<SnapshotView> {
     return await this.#take(async () => {
       const source = this.#snapshots().find(name);
+      this.#pause.refuse(this.#machine, this.record.id);
       await this.#stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
       await this.#record.save({ pending_reset: name });
       await this.#open({ call, insist: false, resetTo: source });
@@ -207,6 +234,7 @@ export class Workspace {
   async deleteSnapshot(name: string): Promise<void> {
     await this.#take(async () => {
       const { id } = this.#snapshots().deletable(name);
+      this.#pause.refuse(this.#machine, this.record.id);
       await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id) });
       await this.#machine?.volume?.deleteSnapshot(id);
       this.#active();
@@ -234,6 +262,7 @@ export class Workspace {
 
   #hold(machine: OpenMachine): void {
     this.#machine = machine;
+    this.#parts.onMachine();
     void machine.lost.then(async (why) => await this.#lose(machine, why));
   }
 
@@ -266,8 +295,10 @@ export class Workspace {
     const machine = this.#machine;
     if (machine === undefined) return;
     this.#idle.stop();
-    await this.#commands.end(GRACE_MS);
-    const written = await this.#sync.now(machine, trim);
+    // One that stands still answers nothing.
+    const answers = this.paused === undefined;
+    if (answers) await this.#commands.end(GRACE_MS);
+    const written = answers ? await this.#sync.now(machine, trim) : undefined;
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();
@@ -303,6 +334,7 @@ export class Workspace {
   }
 
   #started(): OpenMachine {
+    this.#pause.refuse(this.#machine, this.record.id);
     if (this.#machine !== undefined) return this.#machine;
     const { id, stopped } = this.record;
     throw new PyroError(
@@ -323,7 +355,7 @@ export class Workspace {
   #active(): void {
     this.#idle.stop();
     this.#record.note({ last_activity_at: new Date().toISOString() });
-    if (this.#machine === undefined || this.#commands.count > 0) return;
+    if (this.#machine === undefined || this.#commands.count > 0 || this.paused !== undefined) return;
     this.#idle.restart(this.record.ttl_seconds);
   }
 

@@ -1,11 +1,13 @@
 /** All workspaces of one user. */
-import { mkdir, statfs } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
 import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import type { Machines } from "../machine/machine.ts";
+import { freeBytes, HostDisk } from "./host-disk.ts";
+import { DISK_REMEDY } from "./pause.ts";
 import { newWorkspaceId, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
@@ -21,6 +23,8 @@ export interface WorkspacesOptions {
   readonly createVolume: (path: string) => Promise<void>;
   /** Told of what a person should know and no call fails for. */
   readonly onNotice: (notice: string) => void;
+  /** Room on the disk that they lie on; default: what the kernel says. */
+  readonly freeBytes?: () => Promise<number>;
 }
 
 export interface NewWorkspace {
@@ -39,6 +43,7 @@ export class Workspaces {
   readonly #options: WorkspacesOptions;
   readonly #directory: string;
   readonly #trash: Trash;
+  readonly #disk: HostDisk;
   readonly #known = new Map<string, Workspace>();
   readonly #unreadable = new Map<string, string>();
   /** Names of workspaces that are being made, or restored. */
@@ -48,6 +53,11 @@ export class Workspaces {
     this.#options = options;
     this.#directory = directoryOf(options.paths);
     this.#trash = new Trash(join(options.paths.state, "trash"));
+    this.#disk = new HostDisk(options.freeBytes ?? (async () => await freeBytes(this.#directory)), {
+      isNeeded: () => [...this.#known.values()].some(({ machine }) => machine !== undefined),
+      onFull: (free) => void this.#each(async (workspace) => await workspace.pause(free)),
+      onRoom: () => void this.#each(async (workspace) => await workspace.resume()),
+    });
   }
 
   /** Reads the records and puts right what a server that was killed has left. */
@@ -188,11 +198,13 @@ export class Workspaces {
 
   /** Stops them all, for the end of the server. */
   async close(): Promise<void> {
+    this.#disk.close();
     await this.#each(async (workspace) => await workspace.stop("server_stopped", "the pyro server was stopped"));
   }
 
   /** Lets go of their machines, which live on for the next server: for the end of this one. */
   async handOver(): Promise<void> {
+    this.#disk.close();
     await this.#each(async (workspace) => await workspace.handOver());
   }
 
@@ -239,17 +251,17 @@ export class Workspaces {
   }
 
   async #checkRoom(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#directory);
-    if (bavail * bsize >= FREE_BYTES_MIN) return;
-    const mib = Math.floor((bavail * bsize) / 1024 ** 2);
+    const free = await (this.#options.freeBytes?.() ?? freeBytes(this.#directory));
+    if (free >= FREE_BYTES_MIN) return;
+    const mib = Math.floor(free / 1024 ** 2);
     throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
-      remedy: "delete workspaces for good with `pyro workspace delete NAME --purge`, or run `pyro env prune`",
+      remedy: DISK_REMEDY,
     });
   }
 
   #workspace(record: WorkspaceRecord, directory: string): Workspace {
     const { machines, onNotice } = this.#options;
-    return new Workspace({ machines, directory, record, onNotice });
+    return new Workspace({ machines, directory, record, onNotice, onMachine: () => this.#disk.watch() });
   }
 }
 

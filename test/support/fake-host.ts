@@ -34,6 +34,8 @@ export class FakeHost {
   readonly env: NodeJS.ProcessEnv;
   readonly paths: HostPaths;
   readonly machines = new FakeMachines({ ready: 1 });
+  /** Room on the disk that workspaces lie on. */
+  freeBytes = Number.POSITIVE_INFINITY;
   readonly #root = mkdtempSync(join(tmpdir(), "pyro-test-"));
   #server: RunningServer | undefined;
 
@@ -54,7 +56,8 @@ export class FakeHost {
   async workspaces(onNotice: (notice: string) => void = () => undefined): Promise<Workspaces> {
     const { paths, machines } = this;
     const createVolume = async (path: string): Promise<void> => await writeFile(path, "");
-    const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice });
+    const freeBytes = async (): Promise<number> => await Promise.resolve(this.freeBytes);
+    const workspaces = await Workspaces.open({ paths, machines, createVolume, onNotice, freeBytes });
     await workspaces.adopted();
     return workspaces;
   }

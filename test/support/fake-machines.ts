@@ -66,7 +66,7 @@ export class FakeMachines implements Machines {
     this.#count += 1;
     const id = this.#count.toString(16).padStart(12, "0");
     const machine = new FakeMachine(id, request, { disk: this.#disk(request), step: this.#step }, (how) => {
-      this.#held.delete(id);
+      if (how === "close" || how === "leave") this.#held.delete(id);
       if (how === "leave") this.#left.set(id, machine);
       this.#say(`${how} ${id}`);
     });
@@ -148,6 +148,9 @@ export class FakeMachines implements Machines {
   }
 }
 
+/** What happens to a machine, as its history has it. */
+type MachineChange = "close" | "leave" | "pause" | "resume";
+
 class FakeMachine implements OpenMachine {
   readonly id: string;
   readonly environment: string;
@@ -160,7 +163,7 @@ class FakeMachine implements OpenMachine {
   readonly isolation = "emulated";
   readonly confinement = "full";
   readonly lost: Promise<PyroError>;
-  readonly #onClose: (how: "close" | "leave") => void;
+  readonly #onChange: (how: MachineChange) => void;
   readonly #commands = new Map<string, LeftCommand>();
   readonly #ended = new AbortController();
   #lose: (why: PyroError) => void = () => undefined;
@@ -172,7 +175,7 @@ class FakeMachine implements OpenMachine {
     id: string,
     request: OpenRequest,
     { disk, step }: { disk: FakeDisk | undefined; step: () => Promise<void> },
-    onClose: (how: "close" | "leave") => void,
+    onChange: (how: MachineChange) => void,
   ) {
     this.id = id;
     this.#disk = disk;
@@ -180,7 +183,7 @@ class FakeMachine implements OpenMachine {
     this.volume = disk?.volume(step);
     this.environment = request.environment;
     this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
-    this.#onClose = onClose;
+    this.#onChange = onChange;
     this.lost = new Promise((resolve) => (this.#lose = resolve));
   }
 
@@ -222,14 +225,24 @@ class FakeMachine implements OpenMachine {
   }
 
   leave(): void {
-    this.#onClose("leave");
+    this.#onChange("leave");
+  }
+
+  async pause(): Promise<void> {
+    this.#onChange("pause");
+    await Promise.resolve();
+  }
+
+  async resume(): Promise<void> {
+    this.#onChange("resume");
+    await Promise.resolve();
   }
 
   async close(): Promise<void> {
     if (this.#ended.signal.aborted) return;
     await this.#step();
     this.#ended.abort();
-    this.#onClose("close");
+    this.#onChange("close");
     await this.#step();
   }
 }

@@ -28,6 +28,7 @@ import {
   loadCall,
   lookAgainCall,
   pauseCall,
+  resumeCall,
   SAVED_STATE,
   saveCall,
   VSOCK_SOCKET,
@@ -171,6 +172,14 @@ export class FirecrackerMachine implements RunningMachine {
     } catch (failure) {
       throw await explainRefusal(this.exited, failure);
     }
+  }
+
+  async pause(): Promise<void> {
+    await this.#call(pauseCall());
+  }
+
+  async resume(): Promise<void> {
+    await this.#call(resumeCall());
   }
 
   async save(files: TemplateFiles): Promise<void> {

@@ -170,6 +170,14 @@ export class QemuMachine implements RunningMachine {
     }
   }
 
+  async pause(): Promise<void> {
+    await this.#orExit((await this.#control()).execute("stop", {}, QMP_DEADLINE_MS));
+  }
+
+  async resume(): Promise<void> {
+    await this.#orExit((await this.#control()).execute("cont", {}, QMP_DEADLINE_MS));
+  }
+
   async save(files: TemplateFiles): Promise<void> {
     try {
       await this.#orExit(saveState(await this.#control(), this.#plan.directory, files.statePath));
