@@ -118,7 +118,7 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       await workspace.written();
       const stdout = new Collector();
       const running = pyro.workspace.exec(
-        { workspace: id, command: "echo started; sleep 300", timeout_seconds: 600 },
+        { workspace: id, command: "echo started; sleep 300", timeout_seconds: 1200 },
         { stdout },
       );
       await stdout.seen("started");
@@ -158,7 +158,7 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const { pyro, id } = workspace;
       const stdout = new Collector();
       const command = "trap '' HUP TERM; echo begun; while sleep 0.1; do date +%s >> ticks; done";
-      const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 600 }, { stdout });
+      const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 1200 }, { stdout });
       running.catch(() => undefined);
       await stdout.seen("begun");
       const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
@@ -177,6 +177,31 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const [orphan, next] = entries;
       assert.deepEqual([orphan?.orphaned, orphan?.exit_code, orphan?.stdout], [true, 137, "begun\n"]);
       assert.deepEqual([orphan?.sequence, next?.sequence, next?.orphaned], [1, 2, false]);
+    },
+  },
+  {
+    name: "a full volume says so to commands, and can be reset and deleted",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("echo kept > file");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      // Reserved and not written: that fills the volume and not the host's disk.
+      const full =
+        "i=0; for size in 8G 1G 64M 8G 1G 64M 4M 1M 4M 1M; do while fallocate -l $size $size-$i; do i=$((i + 1)); done; sync; done 2> /dev/null";
+      await workspace.sh(full);
+      const refused = await pyro.workspace.exec({ workspace: id, command: "head -c 64M /dev/zero > more" });
+      assert.match(refused.stderr, /No space left on device/);
+      await pyro.workspace.stop({ workspace: id });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("cat file"), "kept\n");
+      await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+      assert.equal(await workspace.sh("cat file; ls -A; head -c 1M /dev/urandom > more"), "kept\nfile\n");
+      // Now with nothing left of what is kept free for that.
+      await workspace.sh(full);
+      await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+      assert.equal(await workspace.sh("cat file; ls -A"), "kept\nfile\n");
+      await workspace.sh(full);
+      // What every case ends with is its deletion.
     },
   },
   {

@@ -13,17 +13,20 @@
 
 mod btrfs;
 mod layout;
+mod reserve;
 mod tree;
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
+use reserve::Reserve;
 pub use tree::TreeCount;
 
 use crate::boot::filesystems::ensure_directory;
@@ -32,6 +35,11 @@ use crate::system_error::{Doing, SystemError};
 
 /// Where the file system's top is mounted, in the initramfs.
 const TOP: &str = "/volume";
+/// How long the kernel may take to free what was removed, and how often is looked.
+const FREED_DEADLINE: Duration = Duration::from_secs(30);
+/// The same where there may be nothing that it frees.
+const REPLACED_DEADLINE: Duration = Duration::from_secs(3);
+const FREED_LOOK: Duration = Duration::from_millis(100);
 /// Longest id of a snapshot, in bytes. It is a directory's name.
 const MAX_ID_BYTES: usize = 64;
 /// The snapshot that every volume has.
@@ -102,6 +110,7 @@ pub struct Volume {
     top: OwnedFd,
     /// Held while subvolumes are made, exchanged and removed.
     changing: Mutex<()>,
+    reserve: Reserve,
 }
 
 impl Volume {
@@ -117,9 +126,14 @@ impl Volume {
             .doing(|| format!("mount {} (btrfs) on {TOP}", disk.display()))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = openat(rustix::fs::CWD, TOP, flags, Mode::empty()).doing(|| format!("open {TOP}"))?;
-        layout::prepare(top.as_fd(), setup)?;
+        let reserve = Reserve::of(disk)?;
+        prepare(top.as_fd(), setup, reserve)?;
+        if reserve::is_tight(top.as_fd())? {
+            reserve.lend(top.as_fd())?;
+            free_replaced(top.as_fd())?;
+        }
         syncfs(&top).doing(|| "sync the volume")?;
-        Ok(Self { top, changing: Mutex::default() })
+        Ok(Self { top, changing: Mutex::default(), reserve })
     }
 
     /// Removes what a reset has replaced, beside everything else: nobody waits for it, and what a crash leaves of it the next
@@ -177,6 +191,7 @@ impl Volume {
     pub fn flush(&self, trim: bool) -> Result<State, SystemError> {
         self.sync()?;
         if trim {
+            self.reserve.take_back(self.top.as_fd());
             match btrfs::trim(self.top.as_fd()) {
                 // A disk that cannot take space back.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
@@ -208,6 +223,41 @@ impl Volume {
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Brings a volume to the state that `setup` asks for, also one that is full.
+fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: Reserve) -> Result<(), SystemError> {
+    let is_full = |prepared: &Result<(), SystemError>| matches!(prepared, Err(error) if error.errno() == Errno::NOSPC);
+    let mut prepared = layout::prepare(top, setup);
+    if !is_full(&prepared) {
+        return prepared;
+    }
+    reserve.lend(top)?;
+    prepared = layout::prepare(top, setup);
+    if setup.reset_to.is_none() || !is_full(&prepared) {
+        return prepared;
+    }
+    // Its reserve is used up too. What a reset replaces goes first then; the host asks again for a reset that was not finished.
+    layout::give_up_live(top)?;
+    let started = Instant::now();
+    while is_full(&prepared) && started.elapsed() < FREED_DEADLINE {
+        // The kernel frees it beside everything else, and tells nobody.
+        syncfs(top).doing(|| "sync the volume")?;
+        std::thread::sleep(FREED_LOOK);
+        prepared = layout::prepare(top, setup);
+    }
+    prepared
+}
+
+/// Removes what a reset has replaced before anything else is written: there may be no room for that otherwise.
+fn free_replaced(top: BorrowedFd<'_>) -> Result<(), SystemError> {
+    layout::discard(top)?;
+    let started = Instant::now();
+    while reserve::is_tight(top)? && started.elapsed() < REPLACED_DEADLINE {
+        syncfs(top).doing(|| "sync the volume")?;
+        std::thread::sleep(FREED_LOOK);
+    }
+    Ok(())
 }
 
 /// Opens a directory of the volume that is ours by its path from the top.
