@@ -1,6 +1,7 @@
 /** The public SDK. What is exported here is a promise; adding to it is deliberate. */
 export { ERROR_CODES, type ErrorCode, type Evidence, PyroError, type SerializedError } from "./contract/error.ts";
 export type { EnvironmentDetails, EnvironmentSummary, PullProgress } from "./contract/environment.ts";
+export type { AttachResult, CommandSummary } from "./contract/command-operations.ts";
 export type { DoctorCheck, DoctorReport, ServerStatus } from "./contract/host-operations.ts";
 export type {
   Command,
@@ -12,7 +13,7 @@ export type {
   RunResult,
 } from "./contract/run.ts";
 export type { LoggedCommand, SnapshotSummary, StopReason, WorkspaceSummary } from "./contract/workspace.ts";
-export type { CommandIo } from "./sdk/command-io.ts";
+export type { CommandIo, TerminalIo } from "./sdk/command-io.ts";
 export type { CommandInput, MachineInput, RunInput, RunOptions } from "./sdk/inputs.ts";
 export { type ExecOptions, Machine } from "./sdk/machine.ts";
 export type { CallOptions } from "./sdk/operation-types.ts";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pyro_agent::proto::attach_response::Event;
 use pyro_agent::proto::exit::Outcome;
-use pyro_agent::proto::{ListRequest, ReleaseRequest, SignalRequest, StartRequest};
+use pyro_agent::proto::{KillRequest, ListRequest, ReleaseRequest, SignalRequest, StartRequest};
 use support::{Attached, host, release, run, script, start};
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -47,6 +47,24 @@ async fn a_signal_reaches_the_process_group() {
     for wrong in [0, 32, u32::MAX] {
         assert_eq!(host.signal(signal(wrong)).await.unwrap_err().code(), Code::InvalidArgument);
     }
+}
+
+#[tokio::test]
+async fn a_kill_ends_and_forgets_nothing() {
+    let mut host = host().await;
+    let request = script("echo said; sleep 100 & sleep 100");
+    host.start(request.clone()).await.unwrap();
+    let mut attached = Attached::new(&mut host, &request.exec_id, 0, 0).await.unwrap();
+    attached.next().await.unwrap();
+    let kill = || KillRequest { exec_id: request.exec_id.clone() };
+    host.kill(kill()).await.unwrap();
+    assert_eq!(attached.finish().await.outcome(), Outcome::Signal(9));
+    // One that has ended has no processes, which is no error.
+    host.kill(kill()).await.unwrap();
+    let again = Attached::new(&mut host, &request.exec_id, 0, 0).await.unwrap().finish().await;
+    assert_eq!(again.outcome(), Outcome::Signal(9));
+    release(&mut host, &request.exec_id).await;
+    assert_eq!(host.kill(kill()).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use pyro_agent::proto::exit::Outcome;
-use pyro_agent::proto::{StartRequest, StdinRequest, StdinResponse, Terminal};
+use pyro_agent::proto::{ResizeRequest, StartRequest, StdinRequest, StdinResponse, Terminal};
 use support::{Attached, Client, host, run, script, start};
 use tonic::{Code, Status};
 
@@ -119,4 +119,44 @@ async fn a_terminals_input_ends_as_if_typed() {
     feed(&mut host, vec![piece(&id, 0, b"typed\n", false), piece("", 6, b"", true)]).await.unwrap();
     let finished = attached.finish().await;
     assert_eq!((finished.text(), finished.outcome()), ("typed\r\n", Outcome::Code(0)));
+}
+
+#[tokio::test]
+async fn a_terminal_is_resized_and_its_foreground_is_told() {
+    let mut host = host().await;
+    let terminal = Some(Terminal { columns: 80, rows: 24 });
+    let request = script("trap 'stty size; exit 5' WINCH; echo ready; while :; do sleep 0.1; done");
+    let request = StartRequest { terminal, ..request };
+    host.start(request.clone()).await.unwrap();
+    let mut attached = Attached::new(&mut host, &request.exec_id, 0, 0).await.unwrap();
+    attached.next().await.unwrap();
+    let resize =
+        |columns| ResizeRequest { exec_id: request.exec_id.clone(), terminal: Some(Terminal { columns, rows: 17 }) };
+    assert_eq!(host.resize(resize(65_536)).await.unwrap_err().code(), Code::InvalidArgument);
+    host.resize(resize(91)).await.unwrap();
+    let finished = attached.finish().await;
+    assert_eq!((finished.text(), finished.outcome()), ("17 91\r\n", Outcome::Code(5)));
+    support::release(&mut host, &request.exec_id).await;
+    assert_eq!(host.resize(resize(91)).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn what_has_no_terminal_is_not_resized() {
+    let mut host = host().await;
+    let request = start(&["cat"]);
+    host.start(request.clone()).await.unwrap();
+    let resize = ResizeRequest { exec_id: request.exec_id, terminal: Some(Terminal { columns: 80, rows: 24 }) };
+    assert_eq!(host.resize(resize).await.unwrap_err().code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn an_interrupt_that_is_typed_reaches_the_foreground_of_a_terminal() {
+    let mut host = host().await;
+    let terminal = Some(Terminal { columns: 80, rows: 24 });
+    let request = StartRequest { terminal, ..script("stty -echo; echo ready; exec sleep 100") };
+    let id = start_with_stdin(&mut host, request).await;
+    let mut attached = Attached::new(&mut host, &id, 0, 0).await.unwrap();
+    attached.next().await.unwrap();
+    feed(&mut host, vec![piece(&id, 0, b"\x03", false)]).await.unwrap();
+    assert_eq!(attached.finish().await.outcome(), Outcome::Signal(2));
 }

@@ -9,7 +9,7 @@ use pyro_agent::exec::group::Sessions;
 use pyro_agent::exec::output_log::LOG_LIMIT_BYTES;
 use pyro_agent::proto::attach_response::Event;
 use pyro_agent::proto::exit::Outcome;
-use pyro_agent::proto::{AttachRequest, ListRequest};
+use pyro_agent::proto::{AttachRequest, ListRequest, StartRequest};
 use support::{Attached, Client, agent, host, host_of, release, run, script, start};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
@@ -51,6 +51,37 @@ async fn unacknowledged_output_stops_the_command_and_an_acknowledgement_lets_it_
     assert!(produced as usize <= LOG_LIMIT_BYTES);
     let finished = Attached::new(&mut host, &request.exec_id, 0, 0).await.unwrap().finish().await;
     assert_eq!((finished.stdout.len(), finished.outcome()), (20_000_000, Outcome::Code(0)));
+}
+
+#[tokio::test]
+async fn output_that_is_kept_for_later_never_stops_the_command_and_its_last_bytes_are_there() {
+    let mut host = host().await;
+    let keep_bytes = 1 << 20;
+    let note = bytes::Bytes::from("what the host wants to know");
+    let request = StartRequest { keep_bytes, note: note.clone(), ..script("seq 2000000; echo end >&2") };
+    host.start(request.clone()).await.unwrap();
+    let ended = Attached::skipping(&mut host, &request.exec_id).await.unwrap().finish().await;
+    assert_eq!(ended.outcome(), Outcome::Code(0));
+    // Whoever comes after its end finds the last bytes, and those that were dropped are told apart from them.
+    let expected: String = (1..=2_000_000).map(|number| format!("{number}\n")).collect();
+    for _ in 0..2 {
+        let mut attached = Attached::skipping(&mut host, &request.exec_id).await.unwrap();
+        let (mut kept, mut first) = (Vec::new(), None);
+        while let Some(Event::Output(output)) = attached.next().await.unwrap() {
+            if output.stream == i32::from(pyro_agent::proto::Stream::Stdout) {
+                first = first.or(Some(output.offset));
+                kept.extend_from_slice(&output.data);
+            }
+        }
+        assert!(kept == expected.as_bytes()[first.unwrap() as usize..], "it is the end of the output");
+        assert!((keep_bytes as usize / 2..=keep_bytes as usize).contains(&kept.len()), "{} bytes", kept.len());
+        assert_eq!((attached.stdout, attached.stderr), (expected.len() as u64, 4));
+    }
+    let listed = host.list(ListRequest {}).await.unwrap().into_inner().commands;
+    assert_eq!(listed.iter().map(|each| &each.note).collect::<Vec<_>>(), [&note]);
+    let outside = Attached::new(&mut host, &request.exec_id, 0, 0).await.unwrap().next().await.unwrap_err();
+    assert_eq!(outside.code(), Code::OutOfRange);
+    release(&mut host, &request.exec_id).await;
 }
 
 #[tokio::test]

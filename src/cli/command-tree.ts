@@ -13,6 +13,8 @@ export interface ParsedCall {
   readonly extras: Readonly<Record<string, unknown>>;
   readonly json: boolean;
   readonly quiet: boolean;
+  /** It is about a workspace, and none was named. */
+  readonly workspaceLeftOut: boolean;
 }
 
 /** What the command line asks for: a call, or a text (help, the version) that is all there is to say. */
@@ -89,18 +91,21 @@ function addGroup(parent: Command, name: string, path: string): Command {
   return alias === undefined ? group : group.alias(alias);
 }
 
-/** Whether the command is about a workspace that a variable may name. */
+/** Whether the command is about a workspace that need not be named. */
 const mayBeLeftOut = ({ positionals }: CommandDescription): boolean => positionals[0]?.field === "workspace";
 
-/** The words given by position; a workspace that was left out is the one that the variable names. */
-function completePositionals(description: CommandDescription, given: readonly string[]): readonly string[] {
+/** The words given by position; a workspace that was left out is the one that the variable names, or to be found. */
+function completePositionals(
+  description: CommandDescription,
+  given: readonly string[],
+): readonly (string | undefined)[] {
   const { positionals } = description;
   if (!mayBeLeftOut(description) || given.length >= positionals.length) return given;
   const named = process.env[WORKSPACE_VARIABLE] ?? "";
-  if (given.length === positionals.length - 1 && named !== "") return [named, ...given];
-  const missing = positionals[given.length === 0 ? 0 : given.length]?.field ?? "workspace";
+  if (given.length === positionals.length - 1) return [named === "" ? undefined : named, ...given];
+  const missing = positionals.at(-1)?.field ?? "workspace";
   throw new PyroError("invalid_argument", `missing required argument '${missing}'`, {
-    remedy: `name the workspace, or set ${WORKSPACE_VARIABLE}: pyro ${description.path.join(" ")} --help`,
+    remedy: `pyro ${description.path.join(" ")} --help`,
   });
 }
 
@@ -156,6 +161,7 @@ function callOf(
     extras,
     json: typed.flags["json"] === true,
     quiet: typed.flags["quiet"] === true,
+    workspaceLeftOut: mayBeLeftOut(description) && input["workspace"] === undefined,
   };
 }
 
@@ -209,4 +215,5 @@ Exit status: that of the guest's command; 124 its time limit; 125 pyro failed; 1
 gives them; 130 interrupted; 2 wrong usage.
 
 Variables: PYRO_CACHE_DIR, PYRO_STATE_DIR, PYRO_RUNTIME_DIR, PYRO_CONFIG_DIR, PYRO_KERNEL,
-PYRO_SERVER_IDLE_SECONDS, PYRO_WORKSPACE (used where no workspace is named), PYRO_DEBUG=1 for stack traces.`;
+PYRO_SERVER_IDLE_SECONDS, PYRO_DEBUG=1 for stack traces, and PYRO_WORKSPACE: the workspace that is meant where
+none is named. Without it that is the one that was made from the current directory.`;

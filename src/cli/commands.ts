@@ -20,6 +20,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.delete": async () => (await import("./commands/workspace-delete.ts")).remove,
   "workspace.restore": async () => (await import("./commands/workspace.ts")).restore,
   "workspace.exec": async () => (await import("./commands/workspace-exec.ts")).exec,
+  "workspace.command.list": async () => (await import("./commands/detached.ts")).list,
+  "workspace.command.attach": async () => (await import("./commands/detached.ts")).attach,
+  "workspace.command.kill": async () => (await import("./commands/detached.ts")).kill,
   "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
   "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
   "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,
@@ -31,10 +34,10 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   completion: async () => (await import("./commands/completion.ts")).completion,
 };
 
-const flag = (field: string, description: string): FieldDescription => ({
+const flag = (field: string, description: string, short?: string): FieldDescription => ({
   field,
   flag: `--${field}`,
-  short: undefined,
+  short,
   kind: "boolean",
   list: false,
   required: false,
@@ -47,12 +50,20 @@ const flag = (field: string, description: string): FieldDescription => ({
   defaultValue: undefined,
 });
 
+/** As docker(1) and podman(1) have them; also together: -it. */
+const TERMINAL_FLAGS = [
+  flag("interactive", "give it standard input, also when that is a terminal", "i"),
+  flag("tty", "give it a terminal, the one that standard input is", "t"),
+];
+
 /** Flags that are the command line's own and not part of an operation. */
 export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> = {
   doctor: [
     flag("fix", "run the command that mends what is missing, after asking"),
     flag("yes", "with --fix: do not ask"),
   ],
+  run: TERMINAL_FLAGS,
+  "workspace.exec": [...TERMINAL_FLAGS, flag("detach", "let it go on by itself, and print its id", "d")],
   "workspace.create": [flag("id-only", "print the id and nothing else")],
 };
 
@@ -102,6 +113,7 @@ export const WORKSPACE_VARIABLE = "PYRO_WORKSPACE";
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   env: "Environments: list, install, inspect, delete",
   workspace: "Workspaces: machines that stay, with a tree that can be taken back",
+  "workspace command": "Detached commands (exec --detach): list, attach, kill",
   "workspace snapshot": "A workspace's tree under a name: create, list, delete",
   server: "The background server: status, stop",
   mcp: "Model Context Protocol",

@@ -1,6 +1,7 @@
 /** The command line: understand it, do the call, say how it ended. */
 import { PyroError } from "../contract/error.ts";
 import { VERSION } from "../contract/version.ts";
+import type { Pyro } from "../sdk/pyro.ts";
 import { commandTable } from "./command-table.ts";
 import { type ParsedCall, parseWords } from "./command-tree.ts";
 import { COMMANDS } from "./commands.ts";
@@ -56,13 +57,20 @@ async function perform(call: ParsedCall, interruption: Interruption, frontEnds: 
   using pyro = new Pyro();
   return await command({
     pyro,
-    input: call.input,
+    input: call.workspaceLeftOut
+      ? { ...call.input, workspace: await workspaceMeant(call, pyro, interruption) }
+      : call.input,
     json: call.json,
     extras: call.extras,
     output,
     interruption,
     frontEnds,
   });
+}
+
+async function workspaceMeant({ name }: ParsedCall, pyro: Pyro, { signal }: Interruption): Promise<string> {
+  const { workspaceOfDirectory } = await import("./default-workspace.ts");
+  return await workspaceOfDirectory(pyro, { deleted: name === "workspace.restore", signal });
 }
 
 /** Settles when both streams have passed on what was written to them, or cannot. */

@@ -1,4 +1,5 @@
 /** The table of all operations: the one list that every front end and the server are made from. */
+import { commandAttach, commandKill, commandList, commandStart } from "./command-operations.ts";
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
@@ -18,7 +19,7 @@ import {
   workspaceStop,
   workspaceUpdate,
 } from "./workspace-operations.ts";
-import { execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
+import { execResize, execSignal, machineClose, machineExec, machineOpen, run } from "./run.ts";
 
 export const operations = {
   doctor,
@@ -36,10 +37,11 @@ export const operations = {
     exec: workspaceExec,
     logs: workspaceLogs,
     reset: workspaceReset,
+    command: { start: commandStart, list: commandList, attach: commandAttach, kill: commandKill },
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },
-  exec: { signal: execSignal },
+  exec: { signal: execSignal, resize: execResize },
   server: { status: serverStatus, stop: serverStop },
 } as const;
 

@@ -68,14 +68,22 @@ export const command = z
 
 const variable = z.string().regex(/^[^=\0]+=[^\0]*$/, "write NAME=VALUE");
 
+/** Linux: 16 bits each. */
+const TERMINAL_SIZE_MAX = 65_535;
+export const terminalSize = z.object({
+  columns: z.int().min(1).max(TERMINAL_SIZE_MAX),
+  rows: z.int().min(1).max(TERMINAL_SIZE_MAX),
+});
+
+export const timeoutSeconds = z.number().positive().max(TIMEOUT_SECONDS_MAX);
+
 export const execOptions = {
   command,
-  timeout_seconds: z
-    .number()
-    .positive()
-    .max(TIMEOUT_SECONDS_MAX)
-    .default(TIMEOUT_SECONDS_DEFAULT)
-    .describe("seconds until every process of the command is killed"),
+  timeout_seconds: timeoutSeconds
+    .optional()
+    .describe(
+      `seconds until every process of the command is killed; default: ${TIMEOUT_SECONDS_DEFAULT}, with a terminal or detached none`,
+    ),
   cwd: z.string().startsWith("/").optional().describe("working directory in the guest; default: /workspace"),
   env: z.array(variable).default([]).describe("NAME=VALUE for the command, repeatable"),
   user: z.string().min(1).optional().describe("guest user to run as; default: root"),
@@ -89,10 +97,13 @@ export const execOptions = {
     .enum(["result", "stream"])
     .default("result")
     .describe("stream: output goes to the caller's byte stream as it comes, and is not in the result"),
+  terminal: terminalSize
+    .optional()
+    .describe("a terminal of this size instead of three pipes; what comes out of it is standard output"),
 };
 
 /** The fields of a command that belong to its byte streams. */
-export const BYTE_STREAM_FIELDS = ["stream_id", "stdin", "output"] as const;
+export const BYTE_STREAM_FIELDS = ["stream_id", "stdin", "output", "terminal"] as const;
 
 export const execResult = z.object({
   vm_id: z.string(),
@@ -220,6 +231,18 @@ export const execSignal = operation({
   mcp: null,
 });
 
+export const execResize = operation({
+  name: "exec.resize",
+  summary: "Change the size of the terminal of a command that runs under a stream id",
+  input: z.object({ stream_id: z.string().regex(/^[0-9a-f]{32}$/), terminal: terminalSize }),
+  output: z.object({ delivered: z.boolean() }),
+  events: null,
+  place: "server",
+  cli: null,
+  mcp: null,
+});
+
+export type TerminalSize = z.infer<typeof terminalSize>;
 export type ConfinementLevel = z.infer<typeof confinement>;
 export type Isolation = z.infer<typeof isolation>;
 export type ExecutionMode = z.infer<typeof executionMode>;

@@ -5,6 +5,7 @@ import { operation } from "./operation.ts";
 import { BYTE_STREAM_FIELDS, environmentName, execOptions, execResult, machineEvent, machineOptions } from "./run.ts";
 import {
   BASELINE_NAME,
+  hostDirectory,
   label,
   loggedCommand,
   newWorkspaceName,
@@ -31,10 +32,13 @@ export const workspaceCreate = operation({
     name: newWorkspaceName.optional().describe("name that can be used instead of the id"),
     label: z.array(label).default([]).describe("KEY=VALUE to find it by, repeatable"),
     ttl_seconds: ttlSeconds.default(TTL_SECONDS_DEFAULT),
+    directory: hostDirectory.optional(),
     ...machineOptions,
   }),
   output: workspaceSummary,
   events: machineEvent,
+  // The CLI says where it was called.
+  plumbing: ["directory"],
   place: "server",
   cli: {
     path: ["workspace", "create"],

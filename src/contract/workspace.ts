@@ -28,6 +28,13 @@ export const snapshotName = z
   .regex(NAME, "a snapshot's name has 1 to 63 letters, digits, dots, dashes and underscores")
   .describe("name of the snapshot");
 
+export const hostDirectory = z
+  .string()
+  .startsWith("/")
+  .max(4096)
+  .regex(/^[^\0]*$/, "a path has no NUL bytes")
+  .describe("absolute path of the directory on this host that it is made from: in it the CLI means this workspace");
+
 /** KEY=VALUE; no control characters, for labels are printed. */
 export const label = z
   .string()
@@ -68,6 +75,7 @@ export const workspaceSummary = z.object({
   environment_version: z.string(),
   state: z.enum(["started", "stopped"]),
   workspace_path: z.string(),
+  directory: z.string().nullable().describe("directory on this host that it was made from; null: none was said"),
   workspace_seed: z.object({ mode: z.enum(["empty"]).describe("where its first content came from") }),
   machine: z.enum(MACHINE_NAMES).describe("what it runs on, or ran on last"),
   execution_mode: executionMode,
@@ -118,7 +126,10 @@ export const loggedCommand = z.object({
   stderr: z.string().describe("its first 64 KiB, as UTF-8"),
   stdout_dropped_bytes: z.number(),
   stderr_dropped_bytes: z.number(),
-  orphaned: z.boolean().describe("its server was killed, and the next one ended it: nobody was there for its output"),
+  interrupted: z
+    .string()
+    .optional()
+    .describe("what ended the command from outside, as a stop of its workspace, or a server that was killed"),
 });
 
 export type Paused = z.infer<typeof paused>;

@@ -23,6 +23,11 @@ export interface FollowOptions {
   readonly from?: OutputOffsets;
   /** Takes output as it comes; the next piece is given when its promise has settled. */
   readonly onOutput: (stream: "stdout" | "stderr", data: Uint8Array) => Promise<void> | void;
+  /**
+   * For a command that drops its oldest output instead of waiting: told of bytes that are no longer there, and nothing is
+   * acknowledged. Without it such a gap is a failure.
+   */
+  readonly onDropped?: (stream: "stdout" | "stderr", bytes: number) => void;
   readonly signal?: AbortSignal;
   /** Milliseconds from now after which the guest has ended the command by itself; undefined: it may run for ever. */
   readonly endsWithinMs?: number;
@@ -38,7 +43,8 @@ export async function followCommand(agent: AgentClient, execId: string, options:
   const acknowledgements = new LatestValue<OutputOffsets>();
   let unacknowledged = 0;
   const requests = (async function* () {
-    const place = { execId, stdoutOffset: taken.stdout, stderrOffset: taken.stderr };
+    const skipDropped = options.onDropped !== undefined;
+    const place = { execId, stdoutOffset: taken.stdout, stderrOffset: taken.stderr, skipDropped };
     yield place;
     // Naming a place acknowledges nothing, and an acknowledgement may have been lost with the old link: a full log would
     // wait for it.
@@ -52,11 +58,11 @@ export async function followCommand(agent: AgentClient, execId: string, options:
     overdue.wait();
     for await (const response of agent.attach(requests, { signal: AbortSignal.any(signals) })) {
       overdue.arrived(response.event.case === "output" ? response.event.value.data.length : 0);
-      const exit = await takeEvent(response, taken, options.onOutput);
+      const exit = await takeEvent(response, taken, options);
       if (exit !== undefined) return exit;
       if (response.event.case === "output") unacknowledged += response.event.value.data.length + MESSAGE_OVERHEAD_BYTES;
       overdue.wait();
-      if (unacknowledged >= ACKNOWLEDGE_EVERY_BYTES) {
+      if (unacknowledged >= ACKNOWLEDGE_EVERY_BYTES && options.onDropped === undefined) {
         acknowledgements.set({ ...taken });
         unacknowledged = 0;
       }
@@ -73,17 +79,19 @@ export async function followCommand(agent: AgentClient, execId: string, options:
 async function takeEvent(
   response: AttachResponse,
   taken: OutputOffsets,
-  onOutput: FollowOptions["onOutput"],
+  { onOutput, onDropped }: FollowOptions,
 ): Promise<Exit | undefined> {
   const { event } = response;
   if (event.case === "exit") return event.value;
   if (event.case !== "output") return undefined;
   const stream = event.value.stream === Stream.STDERR ? "stderr" : "stdout";
-  if (event.value.offset !== taken[stream]) {
-    throw new PyroError(
-      "guest_failed",
-      `output of ${stream} is out of order: ${event.value.offset} after ${taken[stream]}`,
-    );
+  const { offset } = event.value;
+  if (onDropped !== undefined && offset > taken[stream]) {
+    onDropped(stream, Number(offset - taken[stream]));
+    taken[stream] = offset;
+  }
+  if (offset !== taken[stream]) {
+    throw new PyroError("guest_failed", `output of ${stream} is out of order: ${offset} after ${taken[stream]}`);
   }
   await onOutput(stream, event.value.data);
   taken[stream] += BigInt(event.value.data.length);

@@ -25,10 +25,10 @@ export interface GuestLink {
 }
 
 /**
- * Greets the agent on `stream` and starts gRPC on it.
+ * Greets the agent on `stream` and starts gRPC on it. `pulseMs`: how often it is looked whether the agent is silent.
  * @throws PyroError guest_unreachable, protocol_mismatch
  */
-export async function openGuestLink(stream: Duplex, deadlineMs: number): Promise<GuestLink> {
+export async function openGuestLink(stream: Duplex, deadlineMs: number, pulseMs?: number): Promise<GuestLink> {
   try {
     await greet(stream, deadlineMs);
   } catch (failure) {
@@ -36,7 +36,7 @@ export async function openGuestLink(stream: Duplex, deadlineMs: number): Promise
     throw failure;
   }
   const clock = new GuestClock();
-  const session = new GuestSession(stream, clock);
+  const session = new GuestSession(stream, clock, pulseMs);
   await session.settled;
   const agent = grpcClient(Agent, session);
   clocks.set(agent, clock);

@@ -23,8 +23,10 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Fewer, larger pieces for the agent to send: a message of output, which has at most 512 KiB, in one frame. */
 const FRAME_BYTES_MAX = 1024 * 1024;
 /** A guest that answers no ping for so long is wedged; generous, for a vCPU may be starved on a loaded host. */
-const PING_INTERVAL_MS = 15_000;
+export const PULSE_MS = 15_000;
 const PING_DEADLINE_MS = 45_000;
+/** Pulses to wait for while something is being sent. */
+const SILENT_PULSES_SENDING = 8;
 
 export class GuestSession implements CallSession {
   /** Settles when the session is set up or has failed: to destroy it before makes Node throw where nobody catches. */
@@ -32,11 +34,13 @@ export class GuestSession implements CallSession {
   readonly #session: ClientHttp2Session;
   readonly #clock: GuestClock;
   readonly #pulse: NodeJS.Timeout;
-  #openCalls = 0;
+  readonly #calls = new Set<ClientHttp2Stream>();
   /** When the oldest ping that is not answered was sent. */
   #askedAt: number | undefined;
+  /** Pulses in a row since something of a call was read. */
+  #silentPulses = 0;
 
-  constructor(stream: Duplex, clock: GuestClock) {
+  constructor(stream: Duplex, clock: GuestClock, pulseMs = PULSE_MS) {
     this.#clock = clock;
     this.#session = connect(AUTHORITY, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX, enablePush: false },
@@ -48,7 +52,7 @@ export class GuestSession implements CallSession {
     this.settled = new Promise((resolve) => {
       this.#session.once("connect", () => resolve()).once("close", resolve);
     });
-    this.#pulse = setInterval(() => this.#checkPulse(), PING_INTERVAL_MS).unref();
+    this.#pulse = setInterval(() => this.#checkPulse(), pulseMs).unref();
     this.#session.once("close", () => {
       clearInterval(this.#pulse);
       stream.destroy();
@@ -63,10 +67,13 @@ export class GuestSession implements CallSession {
   open(headers: OutgoingHttpHeaders): ClientHttp2Stream {
     if (this.isLost) throw new PyroError("guest_unreachable", "the connection to the guest agent was lost");
     const call = this.#session.request(headers);
-    this.#openCalls += 1;
+    this.#calls.add(call);
     // Whatever is read of a call says that the agent lives.
-    call.on("data", () => (this.#askedAt = undefined));
-    call.once("close", () => (this.#openCalls -= 1));
+    call.on("data", () => {
+      this.#silentPulses = 0;
+      this.#askedAt = undefined;
+    });
+    call.once("close", () => this.#calls.delete(call));
     return call;
   }
 
@@ -75,8 +82,14 @@ export class GuestSession implements CallSession {
     this.#session.destroy(reason, constants.NGHTTP2_CANCEL);
   }
 
+  /**
+   * Asks an agent that is silent. Node reads nothing while a write of its own waits, and the agent's HTTP/2 reads nothing while its answer
+   * to a ping waits: a ping in the middle of much data in both directions would stop both for ever.
+   */
   #checkPulse(): void {
-    if (this.#openCalls === 0) return;
+    this.#silentPulses = this.#calls.size === 0 ? 0 : this.#silentPulses + 1;
+    const sending = [...this.#calls].some(({ writableLength }) => writableLength > 0);
+    if (this.#silentPulses <= (sending ? SILENT_PULSES_SENDING : 1)) return;
     // A guest that is paused answers nothing, and is not wedged.
     const now = this.#clock.now();
     if (this.#askedAt !== undefined) {

@@ -34,14 +34,16 @@ export async function adoptStarted(
   try {
     // A server that found no room on the disk may have paused it, and ended since.
     await vmm.resume();
-    const { openGuestLink, startExec, guestVolume, leftCommands, stateOfVolume } = await import("./guest-side.ts");
+    const { openGuestLink, startExec, keptExec, guestVolume, leftCommands, stateOfVolume } =
+      await import("./guest-side.ts");
     const link = await openGuestLink(await vmm.connect("control", LINK_DEADLINE_MS), LINK_DEADLINE_MS);
     scope.defer(() => link.close());
     const volume = guestVolume(link, await stateOfVolume(link));
     const exec: ConfiguredMachine["exec"] = (request) => startExec(link.agent, request);
+    const kept: ConfiguredMachine["kept"] = (execId) => keptExec(link.agent, execId);
     const commands: ConfiguredMachine["commands"] = async () => await leftCommands(link.agent);
     return {
-      started: { id, vmm, link, volume, scope, exec, commands },
+      started: { id, vmm, link, volume, scope, exec, kept, commands },
       description: descriptionOf(record, record.kept),
     };
   } catch (failure) {

@@ -3,4 +3,5 @@ export { openGuestLink } from "../guest/link.ts";
 export { startExec } from "./exec.ts";
 export { leftCommands } from "./left-commands.ts";
 export { guestVolume, stateOfVolume } from "./guest-volume.ts";
+export { keptExec } from "./kept-exec.ts";
 export { configureGuest, prepareTemplate } from "./guest-setup.ts";

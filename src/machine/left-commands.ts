@@ -4,7 +4,7 @@ import { PyroError } from "../contract/error.ts";
 import { followCommand } from "../guest/exec.ts";
 import type { Command } from "../guest/generated/pyro/agent/v1/agent_pb.ts";
 import { type AgentClient, guestError } from "../guest/link.ts";
-import { outcomeOf } from "./exec.ts";
+import { outcomeOf } from "./exec-outcome.ts";
 import type { LeftCommand } from "./machine.ts";
 
 /** Calls that change a table in the agent, or ask for it. */

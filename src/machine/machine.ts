@@ -4,6 +4,15 @@ import type { PullProgress } from "../contract/environment.ts";
 import type { PyroError } from "../contract/error.ts";
 import type { MachineShape } from "../vmm/driver.ts";
 
+/** Of a terminal, in characters; 1 to 65535. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Takes output as it comes; the next piece is given only when its promise has settled. */
+export type OutputTaker = (stream: "stdout" | "stderr", data: Uint8Array) => Promise<void> | void;
+
 /** A command as the guest gets it. */
 export interface ExecRequest {
   readonly argv: readonly string[];
@@ -13,14 +22,24 @@ export interface ExecRequest {
   readonly cwd: string;
   /** Name or uid in the guest. */
   readonly user: string;
-  readonly timeLimitMs: number;
+  /** Undefined: none. */
+  readonly timeLimitMs: number | undefined;
   /** Standard input; undefined: /dev/null. */
   readonly stdin: AsyncIterable<Uint8Array> | undefined;
-  /**
-   * Takes output as it comes. The next piece is given only when the promise has settled: that is the backpressure which
-   * reaches the guest's pipe.
-   */
-  readonly onOutput: (stream: "stdout" | "stderr", data: Uint8Array) => Promise<void> | void;
+  /** Undefined: three pipes. A terminal's output is all standard output. */
+  readonly terminal?: TerminalSize | undefined;
+  /** Undefined: whoever takes the output holds the command up, and nothing is left of it when it has ended. */
+  readonly keep?: KeepRequest | undefined;
+  /** That it takes its time is the backpressure which reaches the guest's pipe. */
+  readonly onOutput: OutputTaker;
+}
+
+/** What is to be had of a command later, whoever waits for it now: it never waits for its readers. */
+export interface KeepRequest {
+  /** Bytes of each stream that the guest keeps: the last ones. */
+  readonly bytes: number;
+  /** What the guest keeps for us, should we forget it; at most 16 KiB. */
+  readonly note: Uint8Array;
 }
 
 /** How a command ended: data, whatever it is. */
@@ -33,12 +52,39 @@ export interface ExecOutcome {
 }
 
 export interface Exec {
-  /** Names it in its guest. */
+  /** 16 hexadecimal digits. */
   readonly id: string;
+  /** Settles when the guest has taken the command; when it does not, the outcome says why as well. */
+  readonly started: Promise<void>;
   /** Sends a Linux signal to the command's process group; false when it has ended. */
   signal(number: number): Promise<boolean>;
+  /** Changes the size of its terminal; false when it has none, or has ended. */
+  resize(size: TerminalSize): Promise<boolean>;
   /** @throws PyroError vmm_failed, guest_unreachable, guest_failed; never for what the command itself did */
   readonly outcome: Promise<ExecOutcome>;
+}
+
+/** A command that the guest keeps (`KeepRequest`), by its id alone. */
+export interface KeptExec {
+  readonly id: string;
+  /**
+   * Takes its output from the first byte that is kept on, and gives its end. `onDropped` is told of bytes that were there
+   * and are no longer. Aborting it leaves the command alone.
+   * @throws PyroError not_found, cancelled, guest_unreachable, vmm_failed
+   */
+  attach(reader: KeptReader): Promise<ExecOutcome>;
+  /** As `attach`, of what was produced so far; undefined: it goes on. */
+  readSoFar(reader: KeptReader): Promise<ExecOutcome | undefined>;
+  /** Sends a Linux signal to its process group, SIGKILL to all of its processes; false when it has ended. */
+  signal(number: number): Promise<boolean>;
+  /** Ends what is left of it, and forgets it. */
+  release(): Promise<void>;
+}
+
+export interface KeptReader {
+  readonly onOutput: OutputTaker;
+  readonly onDropped: (stream: "stdout" | "stderr", bytes: number) => void;
+  readonly signal: AbortSignal;
 }
 
 /** How a workspace's volume is. */
@@ -120,6 +166,8 @@ export interface OpenMachine extends MachineDescription {
   pause(): Promise<void>;
   /** Lets it go on. */
   resume(): Promise<void>;
+  /** A command that was started with `keep`. */
+  kept(id: string): KeptExec;
   /** Ends the machine and removes every trace of it. Safe to call twice. */
   close(): Promise<void>;
   /** Lets go of the machine, which lives on for the next server. Nothing else may be asked of it afterwards. */

@@ -1,6 +1,6 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
-import type { Exec, ExecRequest, MachineDescription, OpenMachine } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, MachineDescription, OpenMachine } from "./machine.ts";
 import type { ConfiguredMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
@@ -20,6 +20,8 @@ export function openMachine(
     closing ??= scope.close().finally(onClose);
     await closing;
   };
+  const explained = async <T>(work: Promise<T>): Promise<T> =>
+    await work.catch(async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)));
   return {
     ...description,
     id,
@@ -42,12 +44,18 @@ export function openMachine(
     },
     exec: (request: ExecRequest): Exec => {
       const exec = started.exec(request);
-      const outcome = exec.outcome.catch(
-        async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)),
-      );
+      const outcome = explained(exec.outcome);
       // Awaited by whoever asked for the command; until then a failure must not count as unhandled.
       outcome.catch(() => undefined);
       return { ...exec, outcome };
+    },
+    kept: (execId: string): KeptExec => {
+      const kept = started.kept(execId);
+      return {
+        ...kept,
+        attach: async (reader) => await explained(kept.attach(reader)),
+        readSoFar: async (reader) => await explained(kept.readSoFar(reader)),
+      };
     },
   };
 }

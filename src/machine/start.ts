@@ -7,7 +7,7 @@ import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.t
 import { explainLoss } from "../vmm/vmm-exit.ts";
 import { describe, emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import type * as GuestSide from "./guest-side.ts";
-import type { Exec, ExecRequest, LeftCommand, MachineVolume, VolumeRequest } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, LeftCommand, MachineVolume, VolumeRequest } from "./machine.ts";
 import {
   createMachineDirectory,
   createPlaceholderVolume,
@@ -36,6 +36,8 @@ export interface StartedMachine {
   readonly link: GuestLink;
   /** Starts a command; its outcome settles when it has ended and its output was taken. */
   readonly exec: (request: ExecRequest) => Exec;
+  /** A command that was started with `keep`, by its id. */
+  readonly kept: (id: string) => KeptExec;
   /** Ends the VMM and removes the machine's directory. */
   readonly scope: Scope;
 }
@@ -142,13 +144,14 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
     const running = await how.start(plan);
     vmm = running;
     scope.defer(() => running.kill());
-    const { openGuestLink, startExec } = await guestSide;
+    const { openGuestLink, startExec, keptExec } = await guestSide;
     await recordProcess(running);
     throwIfAborted(signal);
     const link = await openGuestLink(await running.connect("control", how.deadlineMs), how.deadlineMs);
     scope.defer(() => link.close());
     const exec = (request: ExecRequest): Exec => startExec(link.agent, request);
-    const machine = { id, vmm, link, exec, scope };
+    const kept = (execId: string): KeptExec => keptExec(link.agent, execId);
+    const machine = { id, vmm, link, exec, kept, scope };
     throwIfAborted(signal);
     await how.setUp(machine, await guestSide);
     throwIfAborted(signal);

@@ -23,9 +23,11 @@ export async function callCommand(
   if (options.signal?.aborted === true) abort();
   options.signal?.addEventListener("abort", abort, { once: true });
   call.signal.addEventListener("abort", () => streams.abort(call.signal.reason), { once: true });
+  const onBegun = (): Promise<void> | void =>
+    options.terminal?.onOpen?.(async (terminal) => await delivered(rpc, "resize", { stream_id: id, terminal }));
   const output =
     fields.output === "stream"
-      ? pumpOutput(connection, id, { io: options, signal: streams.signal })
+      ? pumpOutput(connection, id, { io: options, signal: streams.signal, onBegun })
       : Promise.resolve();
   output.catch((failure: unknown) => {
     // A server that did nothing says so to the call as well, and better.
@@ -37,7 +39,7 @@ export async function callCommand(
       void pumpInput(connection, id, { stdin, signal: streams.signal }).catch((failure: unknown) =>
         call.abort(failure),
       );
-    onSignalable?.(async (signal) => await sendSignal(rpc, { stream_id: id, signal }));
+    onSignalable?.(async (signal) => await delivered(rpc, "signal", { stream_id: id, signal }));
   };
   const onUnreadable = (cause: Error): void =>
     call.abort(new PyroError("invalid_argument", "standard input cannot be read", { cause }));
@@ -57,9 +59,10 @@ export async function callCommand(
   }
 }
 
-async function sendSignal(rpc: Rpc, input: { stream_id: string; signal: number }): Promise<boolean> {
+/** Whether the command was there to get it. */
+async function delivered(rpc: Rpc, what: "signal" | "resize", input: object): Promise<boolean> {
   try {
-    return ((await rpc.call(["exec", "signal"], input, {})) as { delivered: boolean }).delivered;
+    return ((await rpc.call(["exec", what], input, {})) as { delivered: boolean }).delivered;
   } catch (failure) {
     // With its server the command is gone as well.
     if (failure instanceof NotDone) return false;

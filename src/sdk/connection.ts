@@ -105,7 +105,11 @@ export function outcomeUnknown(cause: unknown): PyroError {
 
 function sendBody(request: ClientRequest, body: string | Readable | undefined): void {
   if (body === undefined || typeof body === "string") request.end(body);
-  else body.pipe(request);
+  else {
+    // The server waits for the stream, and its first byte may be long in coming.
+    request.flushHeaders();
+    body.pipe(request);
+  }
 }
 
 async function responseTo(request: ClientRequest, { signal, onAccepted }: SocketRequest): Promise<IncomingMessage> {

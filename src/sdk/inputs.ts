@@ -22,7 +22,7 @@ export interface MachineInput {
 
 /** How a command is run. */
 export interface CommandInput {
-  /** seconds until every process of the command is killed */
+  /** seconds until every process of the command is killed; default: 30, with a terminal or detached none */
   readonly timeout_seconds?: number | undefined;
   /** working directory in the guest; default: /workspace */
   readonly cwd?: string | undefined;

@@ -53,10 +53,10 @@ export class Machine {
    */
   async exec(command: RunInput["command"], options: ExecOptions = {}): Promise<ExecResult> {
     if (this.#lost !== undefined) throw this.#lost;
-    const { signal, onEvent, stdin, stdout, stderr, onSignalable, ...input } = options;
+    const { signal, onEvent, stdin, stdout, stderr, terminal, onSignalable, ...input } = options;
     return await this.#link.exec(
       { ...input, command, vm_id: this.id },
-      { signal, onEvent, stdin, stdout, stderr, onSignalable },
+      { signal, onEvent, stdin, stdout, stderr, terminal, onSignalable },
     );
   }
 

@@ -62,6 +62,12 @@ export class Pyro implements Methods {
       exec: this.#command("workspace", "exec"),
       logs: this.#method("workspace", "logs"),
       reset: this.#method("workspace", "reset"),
+      command: {
+        start: this.#method("workspace", "command", "start"),
+        list: this.#method("workspace", "command", "list"),
+        attach: this.#command("workspace", "command", "attach"),
+        kill: this.#method("workspace", "command", "kill"),
+      },
       snapshot: {
         create: this.#method("workspace", "snapshot", "create"),
         list: this.#method("workspace", "snapshot", "list"),

@@ -15,6 +15,8 @@ const SPENT_IDS_MAX = 4096;
 
 /** The byte streams of one command. */
 export interface CommandStreams {
+  /** Says that the command runs, by a frame without bytes: until the first frame it may still be waiting for its turn. */
+  readonly begin: () => void;
   /** Takes output; settles when the client has room for more. */
   readonly write: (stream: OutputStream, data: Uint8Array) => Promise<void> | void;
   readonly stdin: AsyncIterable<Uint8Array>;
@@ -104,6 +106,9 @@ export class ByteStreams {
     try {
       const output = withOutput ? await joint.partner(() => joint.output) : undefined;
       return {
+        begin: () => {
+          if (output !== undefined && !isOver(output)) output.write(frameHeader("stdout", 0));
+        },
         write: (stream, data) => (output === undefined ? undefined : writeFrame(output, stream, data)),
         stdin: stdinOf(joint),
         finish: () => {
@@ -144,9 +149,11 @@ export class ByteStreams {
   }
 }
 
+const isOver = (response: ServerResponse): boolean => response.destroyed || response.writableEnded;
+
 /** Writes one frame as one HTTP chunk without copying it. A reader that is gone takes everything: its call is ending. */
 function writeFrame(response: ServerResponse, stream: OutputStream, data: Uint8Array): Promise<void> | void {
-  if (response.destroyed || response.writableEnded || data.length === 0) return undefined;
+  if (isOver(response) || data.length === 0) return undefined;
   response.cork();
   response.write(frameHeader(stream, data.length));
   const hasRoom = response.write(data);

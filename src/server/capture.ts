@@ -21,6 +21,11 @@ export class Capture {
     captured.droppedBytes += data.length - kept.length;
   }
 
+  /** Counts bytes that were lost before they came here. */
+  drop(stream: OutputStream, bytes: number): void {
+    this.#streams[stream].droppedBytes += bytes;
+  }
+
   /** The output as the fields of a result. */
   fields(): {
     stdout: string;

@@ -1,6 +1,6 @@
-import type { Exec } from "../machine/machine.ts";
+import type { Exec, TerminalSize } from "../machine/machine.ts";
 
-/** The commands that run now under a stream id, so that signals reach them. */
+/** The commands that run now under a stream id, so that signals and sizes of terminals reach them. */
 export class Executions {
   readonly #running = new Map<string, Exec>();
 
@@ -13,5 +13,10 @@ export class Executions {
   /** Sends a Linux signal; false when no command runs under this id. */
   async signal(streamId: string, number: number): Promise<boolean> {
     return (await this.#running.get(streamId)?.signal(number)) ?? false;
+  }
+
+  /** Changes the size of a terminal; false when no command with one runs under this id. */
+  async resize(streamId: string, size: TerminalSize): Promise<boolean> {
+    return (await this.#running.get(streamId)?.resize(size)) ?? false;
   }
 }

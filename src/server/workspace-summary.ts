@@ -63,6 +63,7 @@ function summary(
     environment_version: record.environment_version,
     state: now.machine === undefined ? "stopped" : "started",
     workspace_path: WORKSPACE_PATH,
+    directory: record.directory,
     workspace_seed: { mode: "empty" },
     machine: record.machine,
     execution_mode: executionModeOf(record.machine),

@@ -1,4 +1,4 @@
-/** The commands that somebody waits for, kept beside the record for the server that finds them without. */
+/** The commands that were started, kept beside the record for the server that finds them running. */
 import { appendFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
@@ -12,6 +12,9 @@ const calledCommand = z.object({
   sequence: z.int(),
   command: z.string(),
   cwd: z.string(),
+  /** Nobody waits for it: it goes on with the next server. */
+  detached: z.boolean(),
+  started_at: z.string(),
 });
 export type CalledCommand = z.infer<typeof calledCommand>;
 

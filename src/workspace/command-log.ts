@@ -49,8 +49,7 @@ export class CommandLog {
 function parsed(line: string): LoggedCommand[] {
   if (line === "") return [];
   try {
-    // Lines of an older pyro lack what came later.
-    return [{ orphaned: false, ...(JSON.parse(line) as Omit<LoggedCommand, "orphaned">) }];
+    return [JSON.parse(line) as LoggedCommand];
   } catch {
     return [];
   }

@@ -13,7 +13,7 @@ export class KeptOutput {
   }
 
   /** The part of a log's entry that is known when the command has ended. */
-  logged(outcome: ExecOutcome): Omit<LoggedCommand, "sequence" | "command" | "cwd" | "orphaned"> {
+  logged(outcome: ExecOutcome): Omit<LoggedCommand, "sequence" | "command" | "cwd" | "interrupted"> {
     const { stdout, stderr } = this.#streams;
     return {
       exit_code: outcome.exitCode,

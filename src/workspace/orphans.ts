@@ -9,10 +9,14 @@ import { KeptOutput } from "./kept-output.ts";
 /** From SIGKILL to the end that the guest says, with the output that it still has. */
 const END_DEADLINE_MS = 30_000;
 
+const INTERRUPTED = "its server was killed, and nobody waited for it any more";
+
 export interface Orphans {
   /** What is known of them. */
   readonly called: ReadonlyMap<string, CalledCommand>;
   readonly log: CommandLog;
+  /** One that goes on: it was started for nobody to wait for it. */
+  readonly onDetached: (found: CalledCommand) => void;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -27,8 +31,14 @@ export async function endOrphans(machine: Pick<OpenMachine, "commands">, orphans
     failed(failure);
     return [];
   });
-  await Promise.all(left.map(async (orphan) => await endOrphan(orphan, orphans).catch(failed)));
-  return left.length;
+  const isKept = ({ execId }: LeftCommand): boolean => orphans.called.get(execId)?.detached === true;
+  for (const { execId } of left.filter(isKept)) {
+    const found = orphans.called.get(execId);
+    if (found !== undefined) orphans.onDetached(found);
+  }
+  const ended = left.filter((command) => !isKept(command));
+  await Promise.all(ended.map(async (orphan) => await endOrphan(orphan, orphans).catch(failed)));
+  return ended.length;
 }
 
 async function endOrphan(orphan: LeftCommand, { called, log }: Orphans): Promise<void> {
@@ -40,5 +50,5 @@ async function endOrphan(orphan: LeftCommand, { called, log }: Orphans): Promise
   // Nobody can say what it was.
   if (known === undefined) return;
   const { sequence, command, cwd } = known;
-  await log.add({ sequence, command, cwd, ...kept.logged(outcome), orphaned: true });
+  await log.add({ sequence, command, cwd, ...kept.logged(outcome), interrupted: INTERRUPTED });
 }

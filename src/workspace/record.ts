@@ -57,6 +57,8 @@ const workspaceRecord = z.object({
   /** Whether it may differ from its seed. */
   changed: z.boolean(),
   deleted_at: z.string().nullable(),
+  /** Where on this host it was made; null: unknown. */
+  directory: z.string().nullable().default(null),
 });
 
 export type SnapshotRecord = z.infer<typeof snapshotRecord>;

@@ -3,11 +3,12 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
-import { CalledCommands } from "./called-commands.ts";
+import { type CalledCommand, CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
+import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
@@ -127,6 +128,7 @@ export class Workspace {
       if (machine === undefined) return;
       await this.#record.save({});
       this.#machine = undefined;
+      this.#commands.leave();
       machine.leave();
     });
   }
@@ -199,8 +201,27 @@ export class Workspace {
   async command(text: string, signal: AbortSignal): Promise<{ machine: CommandMachine; sequence: number }> {
     return await this.#take(async () => {
       const machine = this.#started();
-      return await Promise.resolve(this.#commands.next(machine, text, () => this.#stopped.has(machine)));
+      return await Promise.resolve(this.#commands.next(machine, this.#shown(machine, text)));
     }, signal);
+  }
+
+  /** Starts a command that goes on without its caller. @throws PyroError as `command` */
+  async detach(
+    text: string,
+    request: Omit<ExecRequest, "stdin" | "onOutput">,
+    signal: AbortSignal,
+  ): Promise<DetachedCommand> {
+    const { command, started } = await this.#take(async () => {
+      const machine = this.#started();
+      return await Promise.resolve(this.#commands.detach(machine, request, this.#shown(machine, text)));
+    }, signal);
+    await started;
+    return command;
+  }
+
+  /** Its detached commands, while it is started. */
+  get detached(): DetachedCommands {
+    return this.#commands.detached;
   }
 
   async loggedCommands(): Promise<LoggedCommand[]> {
@@ -273,13 +294,15 @@ export class Workspace {
     this.#hold(machine);
     const called = await this.#called.read();
     const onNotice = (notice: string): void => this.#notice(notice);
-    const ended = await endOrphans(machine, { called, log: this.#log, onNotice });
+    const onDetached = (each: CalledCommand): void =>
+      this.#commands.adopt(machine, each, () => this.#stopped.has(machine));
+    const ended = await endOrphans(machine, { called, log: this.#log, onDetached, onNotice });
     const state = await this.#sync.now(machine, false);
     await this.#record.save({
       command_count: lastNumber(this.record, called),
       changed: state === undefined || this.#isChanged(state),
     });
-    if (ended > 0) this.#active();
+    if (ended > 0 || this.#commands.count > 0) this.#active();
     else this.#idle.restart(idleSecondsLeft(this.record));
   }
 
@@ -302,6 +325,7 @@ export class Workspace {
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();
+    await this.#commands.logged();
     const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
     await this.#record.save({
       state: "stopped",
@@ -319,6 +343,7 @@ export class Workspace {
         this.#machine = undefined;
         this.#idle.stop();
         await machine.close();
+        await this.#commands.logged();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
         await this.#record.save({ state: "stopped", machine_id: null, stopped, changed: true });
       })
@@ -344,6 +369,10 @@ export class Workspace {
         remedy: `pyro workspace start ${id}`,
       },
     );
+  }
+
+  #shown(machine: OpenMachine, text: string): { text: string; wasStopped: () => boolean } {
+    return { text, wasStopped: () => this.#stopped.has(machine) };
   }
 
   #count(): number {

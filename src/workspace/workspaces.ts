@@ -32,6 +32,8 @@ export interface NewWorkspace {
   readonly name: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly ttlSeconds: number;
+  /** On this host, that it is made from; undefined: none. */
+  readonly directory?: string | undefined;
   readonly vcpuCount: number | undefined;
   readonly memoryMib: number | undefined;
   /** Undefined: the best that works. */
@@ -312,6 +314,7 @@ function newRecord(wanted: NewWorkspace): WorkspaceRecord {
     seed_generation: null,
     changed: false,
     deleted_at: null,
+    directory: wanted.directory ?? null,
   };
 }
 

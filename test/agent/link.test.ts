@@ -105,6 +105,26 @@ test("agent link: standard input arrives whole and in order, however it is cut",
   link.close();
 });
 
+test("agent link: looking after the agent does not stop much data in both directions", async () => {
+  const BYTES = 64 * 1024 * 1024;
+  const PULSE_MS = 2;
+  const link = await openGuestLink(await agent.connect(), LINK_DEADLINE_MS, PULSE_MS);
+  const piece = randomBytes(64 * 1024);
+  async function* input(): AsyncGenerator<Uint8Array> {
+    for (let sent = 0; sent < BYTES; sent += piece.length) yield piece;
+  }
+  for (let round = 0; round < 3; round += 1) {
+    const id = newId();
+    await startScript(link.agent, id, "cat", { stdin: true });
+    const fed = feedInput(link.agent, id, input(), new AbortController().signal);
+    let taken = 0;
+    await followCommand(link.agent, id, { onOutput: (_stream, data) => void (taken += data.length) });
+    assert.deepEqual([taken, await fed], [BYTES, BigInt(BYTES)]);
+    await link.agent.release({ execId: id });
+  }
+  link.close();
+});
+
 /** More than the agent and HTTP/2 hold back together, so that acknowledging matters. */
 const OUTPUT_BYTES = 12 * 1024 * 1024;
 

@@ -19,6 +19,7 @@ import {
 import { Scope } from "../../src/host/scope.ts";
 import { type MachineKind, machinePlan } from "../../src/machine/bootable.ts";
 import { startExec } from "../../src/machine/exec.ts";
+import { keptExec } from "../../src/machine/kept-exec.ts";
 import { configureGuest } from "../../src/machine/guest-setup.ts";
 import { driverOf, hostMachineSources } from "../../src/machine/host-sources.ts";
 import {
@@ -136,7 +137,14 @@ export class DriverHost {
       const link = await openGuestLink(await vmm.connect("control", GREETING_DEADLINE_MS), GREETING_DEADLINE_MS);
       scope.defer(() => link.close());
       await configureGuest(link, id);
-      return { id, vmm, link, exec: (request) => startExec(link.agent, request), scope };
+      return {
+        id,
+        vmm,
+        link,
+        exec: (request) => startExec(link.agent, request),
+        kept: (execId) => keptExec(link.agent, execId),
+        scope,
+      };
     } catch (failure) {
       await scope.close();
       throw failure;

@@ -91,13 +91,21 @@ export class FakeHost {
   }
 
   /** The CLI as a process; its standard input is a pipe that stays open until `input` is given or it ends. */
-  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-    return spawn(process.execPath, [CLI, ...args], { env: { ...this.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd?: string): ChildProcess {
+    const place = cwd === undefined ? {} : { cwd };
+    return spawn(process.execPath, [CLI, ...args], {
+      env: { ...this.env, ...env },
+      ...place,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
   }
 
   /** Runs the CLI to its end. */
-  async cli(args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv } = {}): Promise<CliOutcome> {
-    const child = this.start(args, options.env);
+  async cli(
+    args: readonly string[],
+    options: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  ): Promise<CliOutcome> {
+    const child = this.start(args, options.env, options.cwd);
     if (options.input !== undefined) child.stdin?.end(options.input);
     return await outcomeOf(child);
   }

@@ -7,14 +7,17 @@ import type {
   Exec,
   ExecOutcome,
   ExecRequest,
+  KeptExec,
   LeftCommand,
   Machines,
   MachineVolume,
   OpenMachine,
   OpenRequest,
+  TerminalSize,
 } from "../../src/machine/machine.ts";
 
 import type { CrashSteps } from "./crash-steps.ts";
+import { FakeKept } from "./fake-kept.ts";
 import { FakeDisk } from "./fake-volume.ts";
 
 export interface FakeOptions {
@@ -166,6 +169,8 @@ class FakeMachine implements OpenMachine {
   readonly #onChange: (how: MachineChange) => void;
   readonly #commands = new Map<string, LeftCommand>();
   readonly #ended = new AbortController();
+  readonly #kept = new FakeKept();
+  #execs = 0;
   #lose: (why: PyroError) => void = () => undefined;
 
   readonly #disk: FakeDisk | undefined;
@@ -188,7 +193,9 @@ class FakeMachine implements OpenMachine {
   }
 
   exec(given: ExecRequest): Exec {
-    const id = `exec-${this.#commands.size}`;
+    this.#execs += 1;
+    const id = this.#execs.toString(16).padStart(16, "0");
+    const resizes = new EventTarget();
     const said: ["stdout" | "stderr", Uint8Array][] = [];
     const request: ExecRequest = {
       ...given,
@@ -197,8 +204,32 @@ class FakeMachine implements OpenMachine {
         return given.onOutput(stream, data);
       },
     };
+    const running = this.#kept.keeping(id, request, (wanted) => this.#run(wanted, resizes));
+    const end = async (onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome> => {
+      for (const [stream, data] of said) await onOutput(stream, data);
+      await running.signal(9);
+      return await running.outcome;
+    };
+    this.#commands.set(id, { execId: id, isRunning: true, end });
+    running.outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
+    return {
+      ...running,
+      id,
+      started: Promise.resolve(),
+      resize: (size) => {
+        resizes.dispatchEvent(new CustomEvent("resize", { detail: size }));
+        return Promise.resolve(request.terminal !== undefined && !this.#ended.signal.aborted);
+      },
+    };
+  }
+
+  kept(id: string): KeptExec {
+    return this.#kept.kept(id);
+  }
+
+  #run(request: ExecRequest, resizes: EventTarget): Pick<Exec, "signal" | "outcome"> {
     const signals = new EventTarget();
-    const context = { request, signals, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
+    const context = { request, signals, resizes, ended: this.#ended.signal, lose: this.#lose, disk: this.#disk };
     const outcome = (async () => {
       const [name = "", ...args] = request.argv;
       const command = COMMANDS[name.split("/").at(-1) ?? ""];
@@ -206,18 +237,14 @@ class FakeMachine implements OpenMachine {
       const end = command === undefined ? { exitCode: 127 } : await command(args, context);
       return { signal: null, timedOut: false, outOfMemory: false, durationMs: performance.now() - start, ...end };
     })();
-    outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
-    const signal = (number: number): Promise<boolean> => {
-      signals.dispatchEvent(new CustomEvent("signal", { detail: number }));
-      return Promise.resolve(!this.#ended.signal.aborted);
+    outcome.catch(() => undefined);
+    return {
+      outcome,
+      signal: (number) => {
+        signals.dispatchEvent(new CustomEvent("signal", { detail: number }));
+        return Promise.resolve(!this.#ended.signal.aborted);
+      },
     };
-    const end = async (onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome> => {
-      for (const [stream, data] of said) await onOutput(stream, data);
-      await signal(9);
-      return await outcome;
-    };
-    this.#commands.set(id, { execId: id, isRunning: true, end });
-    return { id, outcome, signal };
   }
 
   async commands(): Promise<LeftCommand[]> {
@@ -250,6 +277,7 @@ class FakeMachine implements OpenMachine {
 interface CommandContext {
   readonly request: ExecRequest;
   readonly signals: EventTarget;
+  readonly resizes: EventTarget;
   readonly ended: AbortSignal;
   readonly lose: (why: PyroError) => void;
   readonly disk: FakeDisk | undefined;
@@ -332,6 +360,23 @@ const COMMANDS: Readonly<Record<string, FakeCommand>> = {
     await say(context, "stdout", "sleeping\n");
     await aborted(context.ended);
     return { exitCode: 137, signal: 9 };
+  },
+  /** Says its terminal's size now and at every change, and what is typed, byte by byte, up to a `q`. */
+  terminal: async (_args, context) => {
+    const { terminal, env } = context.request;
+    const size = (now: TerminalSize | undefined): string => (now === undefined ? "none" : `${now.columns}x${now.rows}`);
+    context.resizes.addEventListener(
+      "resize",
+      (event) => void say(context, "stdout", `resized ${size((event as CustomEvent<TerminalSize>).detail)}\r\n`),
+    );
+    await say(context, "stdout", `terminal ${size(terminal)} ${env["TERM"] ?? "without TERM"}\r\n`);
+    for await (const piece of context.request.stdin ?? []) {
+      for (const byte of piece) {
+        if (byte === 0x71) return { exitCode: 5 };
+        await say(context, "stdout", `byte ${byte}\r\n`);
+      }
+    }
+    return { exitCode: 0 };
   },
   timeout: () => Promise.resolve({ exitCode: 124, signal: 9, timedOut: true }),
   oom: () => Promise.resolve({ exitCode: 137, signal: 9, outOfMemory: true }),

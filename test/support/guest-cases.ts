@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable, Writable } from "node:stream";
+import type { TerminalSize } from "../../src/contract/run.ts";
 import type { Machine } from "../../src/sdk/machine.ts";
 
 export interface GuestCase {
@@ -229,6 +230,33 @@ export const GUEST_CASES: readonly GuestCase[] = [
         "unshare -Ur id -u && test -c /dev/ptmx && test -d /dev/pts && test -w /dev/shm && test -w /tmp && test -e /dev/null",
       );
       assert.deepEqual([result.exit_code, result.stdout], [0, "0\n"]);
+    },
+  },
+  {
+    name: "a terminal has its size and is resized, and Ctrl-C that is typed ends what runs on it",
+    run: async (machine) => {
+      const stdout = new Collector();
+      const stdin = new Readable({ read: () => undefined });
+      const opened = gate();
+      let resize: ((size: TerminalSize) => Promise<boolean>) | undefined;
+      const running = machine.exec(
+        "trap 'stty size; exec sleep 999' WINCH; stty -echo; tty; stty size; while :; do sleep 0.1; done",
+        {
+          stdin,
+          stdout,
+          terminal: { columns: 91, rows: 17, onOpen: (change) => ((resize = change), opened.open()) },
+          env: ["TERM=dumb"],
+        },
+      );
+      await opened.opened;
+      await stdout.seen("17 91\r\n");
+      assert.equal(await resize?.({ columns: 100, rows: 30 }), true);
+      await stdout.seen("30 100\r\n");
+      stdin.push("\u0003");
+      const { exit_code: code, signal } = await running;
+      assert.deepEqual([code, signal], [130, SIGINT]);
+      assert.match(stdout.bytes.toString(), /^\/dev\/pts\/\d+\r\n17 91\r\n30 100\r\n/);
+      assert.equal(await resize?.({ columns: 80, rows: 24 }), false);
     },
   },
   {

@@ -161,6 +161,8 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 1200 }, { stdout });
       running.catch(() => undefined);
       await stdout.seen("begun");
+      const detached = "echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
+      const { exec_id: execId } = await pyro.workspace.command.start({ workspace: id, command: detached });
       const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
       await killServer(pyro);
       await assert.rejects(running, { code: "server_unavailable" });
@@ -168,15 +170,19 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const killedAt = Math.ceil(Date.now() / 1000);
       await until(() => Date.now() / 1000 > killedAt + ALONE_SECONDS, DEADLINE_MS, "a while has passed");
       const found = await pyro.workspace.status({ workspace: id });
-      assert.deepEqual([found.state, found.vm_id, found.running_commands], ["started", vmId, 0]);
+      assert.deepEqual([found.state, found.vm_id, found.running_commands], ["started", vmId, 1]);
       const last = Number(await workspace.sh("tail -n 1 ticks; sleep 0.5"));
       assert.ok(last > killedAt, `the command went on until ${last}, its server was killed at ${killedAt}`);
       const count = await workspace.sh("wc -l < ticks");
       assert.equal(await workspace.sh("sleep 0.5; wc -l < ticks"), count, "the command was ended");
       const { entries } = await pyro.workspace.logs({ workspace: id });
       const [orphan, next] = entries;
-      assert.deepEqual([orphan?.orphaned, orphan?.exit_code, orphan?.stdout], [true, 137, "begun\n"]);
-      assert.deepEqual([orphan?.sequence, next?.sequence, next?.orphaned], [1, 2, false]);
+      await workspace.sh("touch end");
+      const kept = await pyro.workspace.command.attach({ workspace: id, exec_id: execId });
+      assert.deepEqual([kept.exit_code, kept.stdout], [3, "first\nsecond\n"]);
+      assert.deepEqual([orphan?.exit_code, orphan?.stdout], [137, "begun\n"]);
+      assert.match(orphan?.interrupted ?? "", /its server was killed/);
+      assert.deepEqual([orphan?.sequence, next?.sequence, next?.interrupted], [1, 3, undefined]);
     },
   },
   {
@@ -202,6 +208,51 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       assert.equal(await workspace.sh("cat file; ls -A"), "kept\nfile\n");
       await workspace.sh(full);
       // What every case ends with is its deletion.
+    },
+  },
+  {
+    name: "a detached command goes on without its caller, keeps its last output, and ends with its workspace",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const start = async (command: string, timeout?: number): Promise<string> => {
+        const limit = timeout === undefined ? {} : { timeout_seconds: timeout };
+        return (await pyro.workspace.command.start({ workspace: id, command, ...limit })).exec_id;
+      };
+      const attach = async (exec_id: string) => await pyro.workspace.command.attach({ workspace: id, exec_id });
+      const numbers = Array.from({ length: 400_000 }, (_, index) => `${index + 1}\n`).join("");
+      const flood = await start("seq 400000; echo end >&2; sleep 998 & exit 3");
+      // A reader from the beginning may miss some in the middle, one that comes after its end has the last bytes.
+      const live = await attach(flood);
+      assert.deepEqual([live.exit_code, live.stderr, live.state], [3, "end\n", "exited"]);
+      assert.equal(live.stdout.length + live.stdout_dropped_bytes, numbers.length);
+      const late = await attach(flood);
+      assert.ok(late.stdout_dropped_bytes > 0 && late.stdout.length > 256 * 1024, "the last bytes are kept");
+      assert.ok(numbers.slice(late.stdout_dropped_bytes) === late.stdout, "and are the last ones");
+      const timed = await attach(await start("echo before; sleep 997", 1));
+      assert.deepEqual([timed.timed_out, timed.exit_code, timed.stdout], [true, 124, "before\n"]);
+      const killed = await start("setsid sleep 996 & echo said; wait");
+      const isSaid = async (): Promise<boolean> =>
+        (await pyro.workspace.command.attach({ workspace: id, exec_id: killed, so_far: true })).stdout === "said\n";
+      await until(isSaid, 10_000, "it has said something");
+      await pyro.workspace.command.kill({ workspace: id, exec_id: killed, signal: "KILL" });
+      assert.equal((await attach(killed)).exit_code, 137);
+      const left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 99[6-8]' || true";
+      await until(async () => (await workspace.sh(left)) === "0\n", 10_000, "nothing is left of those that ended");
+      await start("echo working; sleep 999");
+      assert.equal((await pyro.workspace.status({ workspace: id })).running_commands, 1);
+      await pyro.workspace.stop({ workspace: id });
+      const { entries } = await pyro.workspace.logs({ workspace: id });
+      assert.deepEqual(
+        entries.filter(({ command }) => !command.startsWith("cat")).map((each) => [each.exit_code, each.interrupted]),
+        [
+          [3, undefined],
+          [124, undefined],
+          [137, undefined],
+          [143, "the workspace was stopped"],
+        ],
+      );
+      await pyro.workspace.start({ workspace: id });
+      assert.deepEqual((await pyro.workspace.command.list({ workspace: id })).commands, []);
     },
   },
   {

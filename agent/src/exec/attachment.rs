@@ -63,6 +63,7 @@ pub struct Attachment {
     stderr: u64,
     changes: watch::Receiver<()>,
     stderr_first: bool,
+    skip_dropped: bool,
 }
 
 impl Attachment {
@@ -70,7 +71,13 @@ impl Attachment {
     #[must_use]
     pub fn new(command: Arc<Command>, stdout: u64, stderr: u64) -> Self {
         let changes = command.changes();
-        Self { command, stdout, stderr, changes, stderr_first: false }
+        Self { command, stdout, stderr, changes, stderr_first: false, skip_dropped: false }
+    }
+
+    /// As it is, but where bytes at its place were dropped it goes on at the first that are kept.
+    #[must_use]
+    pub fn skipping_dropped(self, skip_dropped: bool) -> Self {
+        Self { skip_dropped, ..self }
     }
 
     /// Waits for the next event. After [`Event::End`] there is none.
@@ -101,7 +108,14 @@ impl Attachment {
                 Stream::Stdout => (&self.command.stdout, &mut self.stdout),
                 Stream::Stderr => (&self.command.stderr, &mut self.stderr),
             };
-            let data = output.read(*position).map_err(|range| AttachError::OutOfRange(stream, range))?;
+            let read = match output.read(*position) {
+                Err(OutOfRange { start, .. }) if self.skip_dropped && *position < start => {
+                    *position = start;
+                    output.read(start)
+                }
+                read => read,
+            };
+            let data = read.map_err(|range| AttachError::OutOfRange(stream, range))?;
             complete &= data.is_none();
             if let Some(data) = data.filter(|data| !data.is_empty()) {
                 let offset = *position;

@@ -1,9 +1,12 @@
 //! One command from its start to its release.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::sync::watch;
 
 use super::group::ProcessGroup;
@@ -11,6 +14,7 @@ use super::id::ExecId;
 use super::launch::LaunchFailure;
 use super::outcome::CommandEnd;
 use super::output::Output;
+use super::request::ExecRequest;
 use super::stdin::Stdin;
 use crate::system_error::{Doing, SystemError};
 
@@ -24,6 +28,10 @@ pub struct Command {
     pub stderr: Output,
     /// Its standard input; none when it was started without.
     pub stdin: Option<Stdin>,
+    /// What the host wants to be told of it.
+    pub note: Bytes,
+    /// The agent's side of its terminal; none: it has three pipes.
+    terminal: Option<OwnedFd>,
     /// All of its processes.
     pub(super) group: Box<dyn ProcessGroup>,
     started: OnceLock<Result<Pid, LaunchFailure>>,
@@ -32,13 +40,24 @@ pub struct Command {
     released: watch::Sender<bool>,
 }
 
+/// What a new command is made of, beside its request.
+pub(super) struct Parts {
+    pub(super) group: Box<dyn ProcessGroup>,
+    pub(super) stdin: Option<Stdin>,
+    pub(super) terminal: Option<OwnedFd>,
+}
+
 impl Command {
-    pub(super) fn new(id: ExecId, group: Box<dyn ProcessGroup>, stdin: Option<Stdin>) -> Arc<Self> {
+    pub(super) fn new(request: &ExecRequest, parts: Parts) -> Arc<Self> {
+        let Parts { group, stdin, terminal } = parts;
+        let output = || request.keep_bytes.map_or_else(Output::default, Output::dropping);
         Arc::new(Self {
-            id,
-            stdout: Output::default(),
-            stderr: Output::default(),
+            id: request.id.clone(),
+            stdout: output(),
+            stderr: output(),
             stdin,
+            note: request.note.clone(),
+            terminal,
             group,
             started: OnceLock::new(),
             end: OnceLock::new(),
@@ -97,6 +116,24 @@ impl Command {
             Err(Errno::SRCH) => Ok(false),
             Err(errno) => Err(errno).doing(|| format!("signal {}", self.id)),
         }
+    }
+
+    /// Changes the size of its terminal; false when it has none.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn resize(&self, size: Winsize) -> Result<bool, SystemError> {
+        let Some(terminal) = &self.terminal else { return Ok(false) };
+        tcsetwinsize(terminal, size).doing(|| format!("resize the terminal of {}", self.id))?;
+        Ok(true)
+    }
+
+    /// Ends every process of it, and waits for nothing.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn kill(&self) -> Result<(), SystemError> {
+        self.group.kill()
     }
 
     pub(super) fn announce(&self) {

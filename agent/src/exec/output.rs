@@ -23,6 +23,12 @@ struct State {
 }
 
 impl Output {
+    /// The stream of a command that never waits for its readers: its last bytes are kept ([`OutputLog::dropping`]).
+    pub fn dropping(keep_bytes: usize) -> Self {
+        let state = State { log: OutputLog::dropping(keep_bytes), complete: false };
+        Self { state: Mutex::new(state), acknowledged: Notify::new() }
+    }
+
     /// Bytes produced so far.
     pub fn produced(&self) -> u64 {
         self.state().log.end()
@@ -43,21 +49,30 @@ impl Output {
         Ok(if bytes.is_empty() && state.complete { None } else { Some(bytes) })
     }
 
-    /// Forgets everything before `offset`, which may let the command go on.
+    /// Forgets everything before `offset`, which may let the command go on. What is kept for readers who come later stays.
     ///
     /// # Errors
     /// So much was never produced.
     pub fn acknowledge(&self, offset: u64) -> Result<(), OutOfRange> {
-        self.state().log.acknowledge(offset)?;
+        let mut state = self.state();
+        if !state.log.drops() {
+            state.log.acknowledge(offset)?;
+        }
+        drop(state);
         self.acknowledged.notify_one();
         Ok(())
     }
 
     /// Waits until the log takes more.
     pub(super) async fn room(&self) {
-        while self.state().log.room() == 0 {
+        while self.is_full() {
             self.acknowledged.notified().await;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let state = self.state();
+        !state.log.drops() && state.log.room() == 0
     }
 
     /// Appends what `read` gives ([`OutputLog::fill`]).

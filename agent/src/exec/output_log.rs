@@ -11,14 +11,23 @@ use rustix::io::Errno;
 pub const LOG_LIMIT_BYTES: usize = 4 << 20;
 /// Bytes allocated, and read from a pipe, at once. Pieces of this size also leave as one message.
 pub const PIECE_BYTES: usize = 512 << 10;
+/// Least that a log which drops keeps, in bytes.
+pub const MIN_KEEP_BYTES: usize = 256 << 10;
 /// Least free room in the current piece for it to be read into again, in bytes.
 const MIN_READ_BYTES: usize = 64 << 10;
+/// Bytes dropped at least, when there is no room in a log that drops: a piece is not copied for each read.
+const MIN_DROP_BYTES: usize = 128 << 10;
 /// What a piece counts beside its bytes, in bytes, so that a million one-byte pieces are bounded too.
 const PIECE_OVERHEAD_BYTES: usize = 64;
 
-/// Bytes of a stream from the first unacknowledged one to the last one produced.
-#[derive(Debug, Default)]
+/// Bytes of a stream from the first unacknowledged one to the last one produced; of a log that drops, from the first that
+/// there was room for.
+#[derive(Debug)]
 pub struct OutputLog {
+    /// Most that is kept, in bytes.
+    limit: usize,
+    /// Whether what is new takes the place of the oldest.
+    drops: bool,
     /// Closed pieces with the stream offset of their first byte, contiguous.
     pieces: VecDeque<(u64, Bytes)>,
     /// The piece being read into; it follows `pieces`. It holds no memory when everything is acknowledged.
@@ -29,7 +38,13 @@ pub struct OutputLog {
     end: u64,
 }
 
-/// Bytes that were asked for have been acknowledged, or do not exist.
+impl Default for OutputLog {
+    fn default() -> Self {
+        Self::new(LOG_LIMIT_BYTES, false)
+    }
+}
+
+/// Bytes that were asked for have been acknowledged or dropped, or do not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfRange {
     /// What was asked for.
@@ -41,6 +56,23 @@ pub struct OutOfRange {
 }
 
 impl OutputLog {
+    fn new(limit: usize, drops: bool) -> Self {
+        Self { limit, drops, pieces: VecDeque::new(), tail: BytesMut::new(), start: 0, end: 0 }
+    }
+
+    /// A log of the last bytes: it is never full, the oldest make room. At least [`MIN_KEEP_BYTES`] are kept, and at most
+    /// [`LOG_LIMIT_BYTES`].
+    #[must_use]
+    pub fn dropping(keep_bytes: usize) -> Self {
+        Self::new(keep_bytes.clamp(MIN_KEEP_BYTES, LOG_LIMIT_BYTES), true)
+    }
+
+    /// Whether a writer never waits.
+    #[must_use]
+    pub fn drops(&self) -> bool {
+        self.drops
+    }
+
     /// Bytes produced so far, whether acknowledged or not.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -57,7 +89,7 @@ impl OutputLog {
     #[must_use]
     pub fn room(&self) -> usize {
         let held = self.pieces.len() * PIECE_OVERHEAD_BYTES + (self.end - self.start) as usize;
-        LOG_LIMIT_BYTES.saturating_sub(held)
+        self.limit.saturating_sub(held)
     }
 
     /// Appends what `read` puts at the start of the slice it is given, and returns how many bytes that were. The slice is
@@ -69,6 +101,7 @@ impl OutputLog {
     where
         R: FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, Errno>,
     {
+        self.make_room();
         let room = self.room();
         if self.tail.capacity() - self.tail.len() < MIN_READ_BYTES {
             self.close_tail();
@@ -135,6 +168,15 @@ impl OutputLog {
             self.tail = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// Drops the oldest bytes of a log that drops, until a read of some size has room.
+    fn make_room(&mut self) {
+        while self.drops && self.room() < MIN_READ_BYTES && self.start < self.end {
+            let offset = self.end.min(self.start + MIN_DROP_BYTES as u64);
+            let forgotten = self.acknowledge(offset);
+            debug_assert!(forgotten.is_ok(), "the offset is within the log");
+        }
     }
 
     /// Makes the bytes of the tail a piece; the rest of its allocation stays the tail.
@@ -204,6 +246,23 @@ mod tests {
         append(&mut log, b"done");
         log.acknowledge(4).unwrap();
         assert_eq!((log.pieces.len(), log.tail.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_log_that_drops_takes_everything_and_keeps_the_last_bytes() {
+        for piece in [vec![7; PIECE_BYTES], vec![7; 1000], vec![7; 1]] {
+            let mut log = OutputLog::dropping(MIN_KEEP_BYTES);
+            for _ in 0..20_000.min(16 * MIN_KEEP_BYTES / piece.len()) {
+                assert!(append(&mut log, &piece) > 0);
+                // Whoever reads closes pieces, which count.
+                let end = log.end();
+                log.read(end).unwrap();
+            }
+            let start = log.start;
+            let kept = read_all(&mut log, start).len();
+            assert!(kept <= MIN_KEEP_BYTES && log.room() < MIN_KEEP_BYTES, "{kept} bytes are kept");
+            assert!(log.pieces.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= MIN_KEEP_BYTES);
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct StandardStreams {
     pub(super) stdout: Watched,
     /// Where the agent reads standard error; none: a terminal has one output.
     pub(super) stderr: Option<Watched>,
+    /// Where the agent changes a terminal's size; none: there is no terminal.
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 impl StandardStreams {
@@ -53,6 +55,7 @@ impl StandardStreams {
             stdin,
             stdout: watch(stdout)?,
             stderr: Some(watch(stderr)?),
+            terminal: None,
         })
     }
 }

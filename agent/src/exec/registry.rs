@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::command::Command;
+use super::command::{Command, Parts};
 use super::group::ProcessGroups;
 use super::id::ExecId;
 use super::launch::{Surroundings, launch};
@@ -101,7 +101,7 @@ impl Registry {
     }
 
     fn launch(&self, request: &ExecRequest) -> Result<Arc<Command>, SystemError> {
-        let StandardStreams { child, stdin, stdout, stderr } = StandardStreams::open(request, &self.kernel)?;
+        let StandardStreams { child, stdin, stdout, stderr, terminal } = StandardStreams::open(request, &self.kernel)?;
         let group = self.groups.create(&request.id)?;
         let surroundings = Surroundings { group: group.as_ref(), kernel: &self.kernel, stdio: child };
         let launched = match launch(request, &surroundings) {
@@ -113,7 +113,7 @@ impl Registry {
             }
         };
         let stdin = request.stdin.then(|| Stdin::new(stdin, request.terminal.is_some()));
-        let command = Command::new(request.id.clone(), group, stdin);
+        let command = Command::new(request, Parts { group, stdin, terminal });
         let watch = Watch { launched, stdout, stderr, time_limit: request.time_limit };
         tokio::spawn(supervise(Arc::clone(&command), watch));
         Ok(command)

@@ -17,6 +17,8 @@ pub const MAX_STRING_BYTES: usize = 128 << 10;
 /// Most that arguments and environment take together in the new process, in bytes: Linux gives a quarter of the 8 MiB
 /// stack, and the program's path needs some of it (execve(2)).
 pub const MAX_STRINGS_BYTES: usize = (2 << 20) - (16 << 10);
+/// Longest note, in bytes: List gives those of all commands in one message.
+pub const MAX_NOTE_BYTES: usize = 16 << 10;
 /// A string's pointer, which execve(2) counts beside the string, in bytes.
 const POINTER_BYTES: usize = 8;
 
@@ -41,6 +43,10 @@ pub struct ExecRequest {
     pub stdin: bool,
     /// Size of its terminal, when it gets one.
     pub terminal: Option<Winsize>,
+    /// Bytes kept of each stream for readers who come later, the oldest dropped for what follows; none: its output waits.
+    pub keep_bytes: Option<usize>,
+    /// What the host wants to be told of it.
+    pub note: Bytes,
 }
 
 /// Why a request is refused; its text names the field.
@@ -56,6 +62,8 @@ pub enum InvalidRequest {
     String(&'static str, &'static str),
     /// Arguments and environment are too long: the field, its bytes, the limit.
     TooLong(&'static str, usize, usize),
+    /// `note` is too long.
+    Note(usize),
     /// `working_directory` is not absolute.
     RelativeDirectory,
     /// `terminal` has more than 65535 columns or rows.
@@ -70,6 +78,7 @@ impl fmt::Display for InvalidRequest {
             Self::NoProgram => formatter.write_str("argv: expected a program"),
             Self::String(field, reason) => write!(formatter, "{field}: {reason}"),
             Self::TooLong(field, bytes, limit) => write!(formatter, "{field}: {bytes} bytes, the limit is {limit}"),
+            Self::Note(bytes) => write!(formatter, "note: {bytes} bytes, the limit is {MAX_NOTE_BYTES}"),
             Self::RelativeDirectory => formatter.write_str("working_directory: expected an absolute path"),
             Self::TerminalSize => formatter.write_str("terminal: expected at most 65535 columns and rows"),
         }
@@ -102,6 +111,9 @@ impl ExecRequest {
             path if path.starts_with(b"/") => path,
             _ => return Err(InvalidRequest::RelativeDirectory),
         };
+        if request.note.len() > MAX_NOTE_BYTES {
+            return Err(InvalidRequest::Note(request.note.len()));
+        }
         let time_limit = (request.time_limit_ms > 0).then(|| Duration::from_millis(request.time_limit_ms));
         Ok(Self {
             id,
@@ -113,6 +125,8 @@ impl ExecRequest {
             time_limit,
             stdin: request.stdin,
             terminal: request.terminal.as_ref().map(window_size).transpose()?,
+            keep_bytes: (request.keep_bytes > 0).then_some(request.keep_bytes as usize),
+            note: request.note,
         })
     }
 }
@@ -139,7 +153,11 @@ fn size(strings: &[CString]) -> usize {
     strings.iter().map(|string| string.as_bytes_with_nul().len() + POINTER_BYTES).sum()
 }
 
-fn window_size(terminal: &proto::Terminal) -> Result<Winsize, InvalidRequest> {
+/// The size of a terminal.
+///
+/// # Errors
+/// It has more than 65535 columns or rows.
+pub fn window_size(terminal: &proto::Terminal) -> Result<Winsize, InvalidRequest> {
     let dimension = |value: u32| u16::try_from(value).map_err(|_| InvalidRequest::TerminalSize);
     let (ws_col, ws_row) = (dimension(terminal.columns)?, dimension(terminal.rows)?);
     Ok(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })

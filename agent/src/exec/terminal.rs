@@ -22,5 +22,6 @@ pub(super) fn open(size: Winsize, owner: Option<Uid>) -> Result<StandardStreams,
     let again = || user.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
     let child = [again()?, again()?, user];
     let stdin = rustix::io::fcntl_dupfd_cloexec(&host, 0)?;
-    Ok(StandardStreams { child, stdin: Some(watch(stdin)?), stdout: watch(host)?, stderr: None })
+    let terminal = Some(rustix::io::fcntl_dupfd_cloexec(&host, 0)?);
+    Ok(StandardStreams { child, stdin: Some(watch(stdin)?), stdout: watch(host)?, stderr: None, terminal })
 }

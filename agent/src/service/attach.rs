@@ -22,7 +22,8 @@ impl AgentService {
     ) -> Result<mpsc::Receiver<Result<Event, Status>>, Status> {
         let first = requests.message().await?.ok_or_else(|| messages::invalid("a first message is missing"))?;
         let command = self.command(&first.exec_id)?;
-        let attachment = Attachment::new(Arc::clone(&command), first.stdout_offset, first.stderr_offset);
+        let attachment = Attachment::new(Arc::clone(&command), first.stdout_offset, first.stderr_offset)
+            .skipping_dropped(first.skip_dropped);
         let (events, receiver) = mpsc::channel(MESSAGES_AHEAD);
         tokio::spawn(async move {
             tokio::select! {

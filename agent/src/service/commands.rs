@@ -1,11 +1,11 @@
-//! Start, Signal, Release and List.
+//! Start, Signal, Resize, Kill, Release and List.
 
 use rustix::process::Signal;
 use tonic::Status;
 
 use super::{AgentService, messages};
 use crate::console;
-use crate::exec::request::ExecRequest;
+use crate::exec::request::{ExecRequest, window_size};
 use crate::proto;
 
 /// Signals that may be sent by number: the standard ones (signal(7)).
@@ -31,6 +31,20 @@ impl AgentService {
             signal.and_then(Signal::from_named_raw).ok_or_else(|| messages::invalid("signal: expected 1 to 31"))?;
         let delivered = self.command(&request.exec_id)?.signal(signal).map_err(messages::internal)?;
         Ok(proto::SignalResponse { delivered })
+    }
+
+    pub(super) fn resize_terminal(&self, request: &proto::ResizeRequest) -> Result<proto::ResizeResponse, Status> {
+        let size = request.terminal.as_ref().ok_or_else(|| messages::invalid("terminal: expected a size"))?;
+        let size = window_size(size).map_err(messages::invalid)?;
+        if self.command(&request.exec_id)?.resize(size).map_err(messages::internal)? {
+            return Ok(proto::ResizeResponse {});
+        }
+        Err(Status::failed_precondition(format!("command {} has no terminal", request.exec_id)))
+    }
+
+    pub(super) fn kill_command(&self, request: &proto::KillRequest) -> Result<proto::KillResponse, Status> {
+        self.command(&request.exec_id)?.kill().map_err(messages::internal)?;
+        Ok(proto::KillResponse {})
     }
 
     /// The work goes on when the call is cancelled.

@@ -65,6 +65,7 @@ pub(super) fn command(command: &Command) -> proto::Command {
         exit: command.end().map(exit),
         stdout_start: command.stdout.start(),
         stderr_start: command.stderr.start(),
+        note: command.note.clone(),
     }
 }
 

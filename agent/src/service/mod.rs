@@ -148,6 +148,14 @@ impl Agent for AgentService {
         self.signal_command(&request.into_inner()).map(Response::new)
     }
 
+    async fn resize(&self, request: Request<proto::ResizeRequest>) -> Result<Response<proto::ResizeResponse>, Status> {
+        self.resize_terminal(&request.into_inner()).map(Response::new)
+    }
+
+    async fn kill(&self, request: Request<proto::KillRequest>) -> Result<Response<proto::KillResponse>, Status> {
+        self.kill_command(&request.into_inner()).map(Response::new)
+    }
+
     async fn release(
         &self,
         request: Request<proto::ReleaseRequest>,

@@ -107,15 +107,32 @@ pub struct Attached {
     responses: Streaming<AttachResponse>,
     pub stdout: u64,
     pub stderr: u64,
+    skips: bool,
 }
 
 impl Attached {
     pub async fn new(host: &mut Client, exec_id: &str, stdout: u64, stderr: u64) -> Result<Self, tonic::Status> {
+        let first = AttachRequest {
+            exec_id: exec_id.to_owned(),
+            stdout_offset: stdout,
+            stderr_offset: stderr,
+            skip_dropped: false,
+        };
+        Self::with(host, first).await
+    }
+
+    /// From the beginning, over what was dropped.
+    pub async fn skipping(host: &mut Client, exec_id: &str) -> Result<Self, tonic::Status> {
+        let exec_id = exec_id.to_owned();
+        Self::with(host, AttachRequest { exec_id, skip_dropped: true, ..Default::default() }).await
+    }
+
+    async fn with(host: &mut Client, first: AttachRequest) -> Result<Self, tonic::Status> {
         let (acknowledgements, requests) = mpsc::channel(16);
-        let first = AttachRequest { exec_id: exec_id.to_owned(), stdout_offset: stdout, stderr_offset: stderr };
+        let (stdout, stderr, skips) = (first.stdout_offset, first.stderr_offset, first.skip_dropped);
         acknowledgements.send(first).await.unwrap();
         let responses = host.attach(ReceiverStream::new(requests)).await?.into_inner();
-        Ok(Self { acknowledgements, responses, stdout, stderr })
+        Ok(Self { acknowledgements, responses, stdout, stderr, skips })
     }
 
     /// The next event; its output continues exactly where the last one ended.
@@ -124,7 +141,8 @@ impl Attached {
         let event = response.event.unwrap();
         if let Event::Output(Output { stream, offset, data }) = &event {
             let position = if *stream == i32::from(Stream::Stdout) { &mut self.stdout } else { &mut self.stderr };
-            assert_eq!(offset, position);
+            assert!(offset == position || (self.skips && *offset > *position));
+            *position = *offset;
             assert!(!data.is_empty());
             *position += data.len() as u64;
         }
@@ -133,7 +151,7 @@ impl Attached {
 
     /// Acknowledges everything received.
     pub async fn acknowledge(&self) {
-        let request = AttachRequest { exec_id: String::new(), stdout_offset: self.stdout, stderr_offset: self.stderr };
+        let request = AttachRequest { stdout_offset: self.stdout, stderr_offset: self.stderr, ..Default::default() };
         // An agent that has sent the end listens no longer.
         let _ = self.acknowledgements.send(request).await;
     }

@@ -28,10 +28,14 @@ export function answering<Input, Result>(
   };
 }
 
-/** As `answering`, of an operation that may install an environment first: it tells how far that is. */
+/**
+ * As `answering`, of an operation that may install an environment first: it tells how far that is. `complete` adds to its
+ * input what no flag says.
+ */
 export function starting<Input, Result>(
   operation: (pyro: Pyro) => Call<Input, StartOptions, Result>,
   text: (result: Result, invocation: Invocation) => string,
+  complete: (input: Invocation["input"]) => Invocation["input"] = (input) => input,
 ): CliCommand {
   return async (invocation) => {
     const { pyro, interruption, json, output } = invocation;
@@ -39,7 +43,7 @@ export function starting<Input, Result>(
     const onEvent = (event: MachineEvent): void =>
       void (event.type === "pull" && !json && reporter.report(event.progress));
     try {
-      const input = invocation.input as Input;
+      const input = complete(invocation.input) as Input;
       const result = await operation(pyro)(input, { signal: interruption.signal, onEvent });
       return showAnswer(invocation, result, (shown) => text(shown, invocation));
     } finally {

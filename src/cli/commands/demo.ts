@@ -3,7 +3,7 @@ import type { MachineEvent } from "../../contract/run.ts";
 import type { CliCommand } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { pullReporter } from "../pull-progress.ts";
-import { interruptible } from "./run.ts";
+import { interruptible } from "../command-streams.ts";
 
 const DEMO = { environment: "debian:12", command: ["git", "--version"] };
 

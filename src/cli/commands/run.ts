@@ -1,14 +1,10 @@
 /** `pyro run`. */
 import type { Command, MachineEvent } from "../../contract/run.ts";
-import type { CliCommand, Invocation } from "../invocation.ts";
-import { guestOutput } from "../guest-output.ts";
+import { commandStreams } from "../command-streams.ts";
+import type { CliCommand } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
 import { type PullReporter, pullReporter } from "../pull-progress.ts";
-import { standardInput } from "../standard-input.ts";
-
-/** Linux SIGINT. */
-const SIGINT = 2;
 
 interface RunInput {
   readonly environment: string;
@@ -18,19 +14,18 @@ interface RunInput {
 /** Runs the command, its bytes passing through as they come, and ends with its exit status. */
 export const run: CliCommand = async (invocation) => {
   const { pyro, json, output } = invocation;
-  const guest = guestOutput();
-  const stdin = standardInput();
+  const { guest, input, options, close } = commandStreams(invocation);
   const reporter = pullReporter(output);
   const onEvent = (event: MachineEvent): void => {
     reportEvent(event, reporter, output.note);
     if (event.type === "machine" && event.phase === "execute") guest.open();
   };
   try {
-    const result = await pyro.run(invocation.input as unknown as RunInput, {
-      ...interruptible(invocation),
-      stdin,
-      ...(json ? {} : { stdout: guest.stdout, stderr: guest.stderr, onEvent }),
+    const result = await pyro.run(input as unknown as RunInput, {
+      ...options,
+      ...(json ? {} : { onEvent }),
     });
+    await close();
     if (json) output.result(toJson(result));
     else {
       const facts = [
@@ -47,26 +42,14 @@ export const run: CliCommand = async (invocation) => {
     }
     return result.exit_code;
   } catch (failure) {
+    await close();
     // The error's line is one of ours too.
     if (guest.midLine()) process.stderr.write("\n");
     throw failure;
   } finally {
     reporter.end();
-    // Whoever started us may keep the other end of it open and silent.
-    stdin?.destroy();
   }
 };
-
-/** Options for a command that Ctrl-C reaches: the first one goes to the guest. */
-export function interruptible({ interruption }: Invocation): {
-  signal: AbortSignal;
-  onSignalable: (send: (signal: number) => Promise<boolean>) => void;
-} {
-  return {
-    signal: interruption.signal,
-    onSignalable: (send) => interruption.forwardFirstInterrupt(async () => await send(SIGINT)),
-  };
-}
 
 function reportEvent(event: MachineEvent, reporter: PullReporter, note: (line: string) => void): void {
   if (event.type === "pull") return reporter.report(event.progress);

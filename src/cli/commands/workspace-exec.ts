@@ -1,11 +1,9 @@
 /** `pyro workspace exec`. */
 import type { Command } from "../../contract/run.ts";
-import { guestOutput } from "../guest-output.ts";
+import { commandStreams } from "../command-streams.ts";
 import type { CliCommand } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
-import { standardInput } from "../standard-input.ts";
-import { interruptible } from "./run.ts";
 
 interface ExecInput {
   readonly workspace: string;
@@ -14,16 +12,13 @@ interface ExecInput {
 
 /** Runs the command, its bytes passing through as they come, and ends with its exit status. */
 export const exec: CliCommand = async (invocation) => {
+  if (invocation.extras["detach"] === true) return await (await import("./detached.ts")).start(invocation);
   const { pyro, json, output } = invocation;
-  const guest = guestOutput();
-  const stdin = standardInput();
+  const { guest, input, options, close } = commandStreams(invocation);
   guest.open();
   try {
-    const result = await pyro.workspace.exec(invocation.input as unknown as ExecInput, {
-      ...interruptible(invocation),
-      stdin,
-      ...(json ? {} : { stdout: guest.stdout, stderr: guest.stderr }),
-    });
+    const result = await pyro.workspace.exec(input as unknown as ExecInput, options);
+    await close();
     if (json) output.result(toJson(result));
     else {
       const facts = [
@@ -40,11 +35,9 @@ export const exec: CliCommand = async (invocation) => {
     }
     return result.exit_code;
   } catch (failure) {
+    await close();
     // The error's line is one of ours too.
     if (guest.midLine()) process.stderr.write("\n");
     throw failure;
-  } finally {
-    // Whoever started us may keep the other end of it open and silent.
-    stdin?.destroy();
   }
 };

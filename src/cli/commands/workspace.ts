@@ -1,12 +1,13 @@
 /** `pyro workspace …`, but for the commands that have files of their own. */
 import type { WorkspaceSummary } from "../../contract/workspace.ts";
+import { directoryOfNew } from "../default-workspace.ts";
 import type { CliCommand, Invocation } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
 import { commandHead, workspaceBlock, workspaceList, workspaceReset, workspaceStatus } from "../render/workspace.ts";
 import { answering, starting } from "./answer.ts";
 
-export const create = starting((pyro) => pyro.workspace.create, createdText);
+export const create = starting((pyro) => pyro.workspace.create, createdText, made);
 export const list = answering((pyro) => pyro.workspace.list, workspaceList);
 export const status = answering((pyro) => pyro.workspace.status, workspaceStatus);
 export const update = answering((pyro) => pyro.workspace.update, workspaceBlock);
@@ -31,8 +32,14 @@ export const logs: CliCommand = async ({ pyro, input, json, output, interruption
   return 0;
 };
 
-function createdText(made: WorkspaceSummary, { extras }: Invocation): string {
-  return extras["id-only"] === true ? `${made.workspace_id}\n` : workspaceBlock(made);
+/** The input of `create`, with the directory that the workspace is made from. */
+function made(input: Invocation["input"]): Invocation["input"] {
+  const directory = directoryOfNew(input["seed_path"]);
+  return directory === undefined ? input : { ...input, directory };
+}
+
+function createdText(workspace: WorkspaceSummary, { extras }: Invocation): string {
+  return extras["id-only"] === true ? `${workspace.workspace_id}\n` : workspaceBlock(workspace);
 }
 
 /** Our own next line begins a line of its own. A terminal is not driven by what was once printed in a guest. */

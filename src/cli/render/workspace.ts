@@ -21,6 +21,7 @@ export function workspaceStatus(workspace: WorkspaceSummary): string {
     `Changed: ${workspace.changed ? "yes" : "no"}`,
     `Disk: ${bytesText(workspace.disk_bytes)}`,
     `Machine: ${workspace.machine}`,
+    ...(workspace.directory === null ? [] : [`Directory: ${printable(workspace.directory)}`]),
     `Stops when idle for: ${workspace.ttl_seconds} s`,
     `Last activity: ${workspace.last_activity_at}`,
     ...(stopped === null ? [] : [`Stopped: ${stopped.reason}: ${printable(stopped.message)}`]),
@@ -112,9 +113,10 @@ export function workspaceReset(result: ResetResult): string {
 
 /** One logged command's head; its output follows as it was. */
 export function commandHead(entry: LoggedCommand): string {
-  const { sequence, exit_code: exitCode, duration_ms: durationMs, cwd } = entry;
+  const { sequence, exit_code: exitCode, duration_ms: durationMs, cwd, interrupted } = entry;
+  const why = interrupted === undefined ? "" : ` interrupted=${JSON.stringify(printable(interrupted))}`;
   return lines([
-    `#${sequence} exit_code=${exitCode} duration_ms=${Math.round(durationMs)} cwd=${printable(cwd)}`,
+    `#${sequence} exit_code=${exitCode} duration_ms=${Math.round(durationMs)} cwd=${printable(cwd)}${why}`,
     `$ ${printable(entry.command)}`,
   ]);
 }

@@ -1,6 +1,7 @@
 /** Every handler of the server, in the shape of the contract's table. */
 import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
+import { commandHandlers } from "./command.ts";
 import { environmentHandlers } from "./env.ts";
 import { machineHandlers } from "./machine.ts";
 import { runHandler } from "./run.ts";
@@ -12,10 +13,15 @@ export function makeHandlers(context: ServerContext): Handlers {
   return {
     run: runHandler(context),
     env: environmentHandlers(context),
-    workspace: { ...workspaceHandlers(context), snapshot: snapshotHandlers(context) },
+    workspace: {
+      ...workspaceHandlers(context),
+      command: commandHandlers(context),
+      snapshot: snapshotHandlers(context),
+    },
     machine: machineHandlers(context),
     exec: {
       signal: async ({ stream_id, signal }) => ({ delivered: await context.executions.signal(stream_id, signal) }),
+      resize: async ({ stream_id, terminal }) => ({ delivered: await context.executions.resize(stream_id, terminal) }),
     },
     server: serverHandlers(context),
   };

@@ -9,7 +9,7 @@ import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts
 /** Linux SIGKILL. */
 const SIGKILL = 9;
 
-export function workspaceHandlers(context: ServerContext): Omit<Handlers["workspace"], "snapshot"> {
+export function workspaceHandlers(context: ServerContext): Omit<Handlers["workspace"], "command" | "snapshot"> {
   const { workspaces } = context;
   return {
     create: async (input, call) => {
@@ -18,6 +18,7 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
         name: input.name,
         labels: labelsOf(input.label),
         ttlSeconds: input.ttl_seconds,
+        directory: input.directory,
         vcpuCount: input.vcpu_count,
         memoryMib: input.mem_mib,
         machine: input.machine,

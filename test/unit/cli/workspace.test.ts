@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdir, mkdtemp, realpath, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { Scope } from "../../../src/host/scope.ts";
 import { FakeHost } from "../../support/fake-host.ts";
 
 const CREATE = ["workspace", "create", "debian:12"];
@@ -92,13 +96,46 @@ test("workspace: PYRO_WORKSPACE stands in where none is named, and it is said wh
   assert.equal((await host.cli(["ws", "exec", "-q", "--", "echo", "hi"], { env })).stdout, "hi\n");
   assert.match((await host.cli(["ws", "status"], { env })).stdout, new RegExp(`^Workspace ID: ${id}$`, "m"));
   assert.match((await host.cli(["ws", "snapshot", "create", "one"], { env })).stdout, /snapshot_name=one/);
-  const missing = await host.cli(["ws", "exec", "--", "true"]);
+  const missing = await host.cli(["ws", "exec", "--", "true"], { cwd: tmpdir() });
   assert.equal(missing.status, 2);
   assert.match(missing.stderr, /missing required argument 'workspace'/);
   assert.match(missing.stderr, /PYRO_WORKSPACE/);
-  assert.match((await host.cli(["ws", "snapshot", "create", "api"])).stderr, /missing required argument 'snapshot'/);
+  assert.match((await host.cli(["ws", "snapshot", "create"], { env })).stderr, /missing required argument 'snapshot'/);
   assert.match(
     (await host.cli(["ws", "snapshot"])).stderr,
     /pyro workspace snapshot needs a command: create, list, delete/,
   );
+});
+
+test("workspace: where none is named, the one made from this directory is meant, and several are refused by name", async () => {
+  await using scope = new Scope();
+  const parent = await realpath(await mkdtemp(join(tmpdir(), "pyro-unit-")));
+  scope.defer(async () => await rm(parent, { recursive: true }));
+  const here = join(parent, "project");
+  await mkdir(join(here, "src"), { recursive: true });
+  await symlink(here, join(parent, "link"));
+  await using host = new FakeHost();
+  await host.serve();
+  const make = async (cwd: string, ...flags: string[]): Promise<string> =>
+    (await host.cli([...CREATE, "--id-only", ...flags], { cwd })).stdout.trim();
+  const id = await make(here);
+  await make(parent);
+  const status = await host.cli(["ws", "status"], { cwd: join(parent, "link") });
+  assert.match(status.stdout, new RegExp(`^Workspace ID: ${id}$`, "m"));
+  assert.match(status.stdout, new RegExp(`^Directory: ${here}$`, "m"));
+  assert.equal((await host.cli(["ws", "exec", "-q", "--", "echo", "hi"], { cwd: here })).stdout, "hi\n");
+  assert.match((await host.cli(["ws", "snapshot", "create", "one"], { cwd: here })).stdout, /snapshot_name=one/);
+  // A named one is that one, and the variable's comes first.
+  const named = await make(parent, "--name", "named");
+  const env = { PYRO_WORKSPACE: "named" };
+  const first = await host.cli(["ws", "status"], { cwd: here, env });
+  assert.match(first.stdout, new RegExp(`^Workspace ID: ${named}$`, "m"));
+  // Below it no workspace was made, and what was made above is not meant.
+  assert.equal((await host.cli(["ws", "exec", "--", "true"], { cwd: join(here, "src") })).status, 2);
+  const second = await make(here, "--name", "second");
+  const several = await host.cli(["ws", "exec", "--", "true"], { cwd: here });
+  assert.equal(several.status, 2);
+  assert.match(several.stderr, new RegExp(`second \\(${second}\\), ${id}`));
+  await host.cli(["ws", "delete", "second"], { cwd: here });
+  assert.equal((await host.cli(["ws", "restore"], { cwd: here })).status, 0);
 });

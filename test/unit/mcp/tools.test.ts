@@ -34,9 +34,10 @@ test("there is one tool for every operation that has one, with schemas and hints
   );
   const ofWorkspaces = "create delete exec list logs reset restore start status stop update".split(" ");
   const ofSnapshots = ["snapshot_create", "snapshot_delete", "snapshot_list"];
+  const ofCommands = ["command_attach", "command_kill", "command_list", "command_start"];
   assert.deepEqual(
     names.filter((name) => name.startsWith("workspace_")),
-    [...ofWorkspaces, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
+    [...ofWorkspaces, ...ofCommands, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
   );
   const run = tools.find(({ name }) => name === "run");
   const properties = Object.keys(run?.inputSchema.properties ?? {});

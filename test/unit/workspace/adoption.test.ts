@@ -29,7 +29,7 @@ test("adoption: the next server goes on with the machine, and ends and logs what
   const found = later.find(made.record.id);
   assert.deepEqual([found.machine?.id, found.record.state, found.record.changed], [id, "started", true]);
   assert.equal((await orphan.outcome).signal, 9);
-  const logged = (await found.loggedCommands()).filter(({ orphaned }) => orphaned);
+  const logged = (await found.loggedCommands()).filter(({ interrupted }) => interrupted !== undefined);
   assert.deepEqual(
     logged.map(({ sequence, command, cwd, stdout, exit_code: code }) => ({ sequence, command, cwd, stdout, code })),
     [{ sequence: 2, command: "sleep", cwd: "/workspace", stdout: "sleeping\n", code: 137 }],

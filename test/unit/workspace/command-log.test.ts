@@ -18,7 +18,6 @@ const entry = (sequence: number) => ({
   stderr: "",
   stdout_dropped_bytes: 0,
   stderr_dropped_bytes: 0,
-  orphaned: false,
 });
 
 test("command log: a line that a crash has cut takes neither the one before nor the one after it along", async () => {

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI1CgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkiVAoLVm9sdW1lU3RhdGUSHAoUd29ya3NwYWNlX2dlbmVyYXRpb24YASABKAQSEwoLdG90YWxfYnl0ZXMYAiABKAQSEgoKdXNlZF9ieXRlcxgDIAEoBCIsChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSEwoLc25hcHNob3RfaWQYASABKAkibAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlEiYKBHRyZWUYAiABKAsyGC5weXJvLmFnZW50LnYxLlRyZWVDb3VudCI9CglUcmVlQ291bnQSDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBBIQCghjb21wbGV0ZRgDIAEoCCIsChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSEwoLc25hcHNob3RfaWQYASABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIiEKEVN5bmNWb2x1bWVSZXF1ZXN0EgwKBHRyaW0YASABKAgiQAoSU3luY1ZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiQwoWUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBIRCgl3YXJtX2FyZ3YYASADKAkSFgoOd29ya3NwYWNlX3BhdGgYAiABKAkiGQoXUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2Ui9gEKDFN0YXJ0UmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEgwKBGFyZ3YYAiADKAwSNwoLZW52aXJvbm1lbnQYAyADKAsyIi5weXJvLmFnZW50LnYxLkVudmlyb25tZW50VmFyaWFibGUSGQoRd29ya2luZ19kaXJlY3RvcnkYBCABKAwSDAoEdXNlchgFIAEoCRIVCg10aW1lX2xpbWl0X21zGAYgASgEEg0KBXN0ZGluGAcgASgIEhQKDHVuaXhfdGltZV9ucxgIIAEoBBIpCgh0ZXJtaW5hbBgJIAEoCzIXLnB5cm8uYWdlbnQudjEuVGVybWluYWwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJOCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEImcKDkF0dGFjaFJlc3BvbnNlEicKBm91dHB1dBgBIAEoCzIVLnB5cm8uYWdlbnQudjEuT3V0cHV0SAASIwoEZXhpdBgCIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdEgAQgcKBWV2ZW50Ik0KBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5weXJvLmFnZW50LnYxLlN0cmVhbRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCKqAQoERXhpdBIOCgRjb2RlGAEgASgNSAASEAoGc2lnbmFsGAIgASgNSAASEwoJdGltZWRfb3V0GAMgASgISAASNAoNc3RhcnRfZmFpbHVyZRgEIAEoCzIbLnB5cm8uYWdlbnQudjEuU3RhcnRGYWlsdXJlSAASEwoLZHVyYXRpb25fbXMYBSABKAQSFQoNb3V0X29mX21lbW9yeRgGIAEoCEIJCgdvdXRjb21lIkIKDFN0YXJ0RmFpbHVyZRISCgpzaGVsbF9jb2RlGAEgASgNEg0KBWVycm5vGAIgASgFEg8KB21lc3NhZ2UYAyABKAkiSgoMU3RkaW5SZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwSCwoDZW5kGAQgASgIIjcKDVN0ZGluUmVzcG9uc2USFgoOYWNjZXB0ZWRfYnl0ZXMYASABKAQSDgoGY2xvc2VkGAIgASgIIjAKDVNpZ25hbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIOCgZzaWduYWwYAiABKA0iIwoOU2lnbmFsUmVzcG9uc2USEQoJZGVsaXZlcmVkGAEgASgIIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCKzAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACMr4HCgVBZ2VudBJLCghEZXNjcmliZRIeLnB5cm8uYWdlbnQudjEuRGVzY3JpYmVSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlc3BvbnNlEk4KCUNvbmZpZ3VyZRIfLnB5cm8uYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2USYAoPUHJlcGFyZVRlbXBsYXRlEiUucHlyby5hZ2VudC52MS5QcmVwYXJlVGVtcGxhdGVSZXF1ZXN0GiYucHlyby5hZ2VudC52MS5QcmVwYXJlVGVtcGxhdGVSZXNwb25zZRJCCgVTdGFydBIbLnB5cm8uYWdlbnQudjEuU3RhcnRSZXF1ZXN0GhwucHlyby5hZ2VudC52MS5TdGFydFJlc3BvbnNlEkkKBkF0dGFjaBIcLnB5cm8uYWdlbnQudjEuQXR0YWNoUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuQXR0YWNoUmVzcG9uc2UoATABEkQKBVN0ZGluEhsucHlyby5hZ2VudC52MS5TdGRpblJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0ZGluUmVzcG9uc2UoARJFCgZTaWduYWwSHC5weXJvLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEkgKB1JlbGVhc2USHS5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXF1ZXN0Gh4ucHlyby5hZ2VudC52MS5SZWxlYXNlUmVzcG9uc2USPwoETGlzdBIaLnB5cm8uYWdlbnQudjEuTGlzdFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLkxpc3RSZXNwb25zZRJdCg5DcmVhdGVTbmFwc2hvdBIkLnB5cm8uYWdlbnQudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiUucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlEl0KDkRlbGV0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USUQoKU3luY1ZvbHVtZRIgLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlcXVlc3QaIS5weXJvLmFnZW50LnYxLlN5bmNWb2x1bWVSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI1CgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkiVAoLVm9sdW1lU3RhdGUSHAoUd29ya3NwYWNlX2dlbmVyYXRpb24YASABKAQSEwoLdG90YWxfYnl0ZXMYAiABKAQSEgoKdXNlZF9ieXRlcxgDIAEoBCIsChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSEwoLc25hcHNob3RfaWQYASABKAkibAoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlEiYKBHRyZWUYAiABKAsyGC5weXJvLmFnZW50LnYxLlRyZWVDb3VudCI9CglUcmVlQ291bnQSDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBBIQCghjb21wbGV0ZRgDIAEoCCIsChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSEwoLc25hcHNob3RfaWQYASABKAkiRAoWRGVsZXRlU25hcHNob3RSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIiEKEVN5bmNWb2x1bWVSZXF1ZXN0EgwKBHRyaW0YASABKAgiQAoSU3luY1ZvbHVtZVJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUiQwoWUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBIRCgl3YXJtX2FyZ3YYASADKAkSFgoOd29ya3NwYWNlX3BhdGgYAiABKAkiGQoXUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2UimAIKDFN0YXJ0UmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEgwKBGFyZ3YYAiADKAwSNwoLZW52aXJvbm1lbnQYAyADKAsyIi5weXJvLmFnZW50LnYxLkVudmlyb25tZW50VmFyaWFibGUSGQoRd29ya2luZ19kaXJlY3RvcnkYBCABKAwSDAoEdXNlchgFIAEoCRIVCg10aW1lX2xpbWl0X21zGAYgASgEEg0KBXN0ZGluGAcgASgIEhQKDHVuaXhfdGltZV9ucxgIIAEoBBIpCgh0ZXJtaW5hbBgJIAEoCzIXLnB5cm8uYWdlbnQudjEuVGVybWluYWwSEgoKa2VlcF9ieXRlcxgKIAEoDRIMCgRub3RlGAsgASgMIjIKE0Vudmlyb25tZW50VmFyaWFibGUSDAoEbmFtZRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIpCghUZXJtaW5hbBIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iHAoNU3RhcnRSZXNwb25zZRILCgNwaWQYASABKA0iZAoNQXR0YWNoUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhUKDXN0ZG91dF9vZmZzZXQYAiABKAQSFQoNc3RkZXJyX29mZnNldBgDIAEoBBIUCgxza2lwX2Ryb3BwZWQYBCABKAgiZwoOQXR0YWNoUmVzcG9uc2USJwoGb3V0cHV0GAEgASgLMhUucHlyby5hZ2VudC52MS5PdXRwdXRIABIjCgRleGl0GAIgASgLMhMucHlyby5hZ2VudC52MS5FeGl0SABCBwoFZXZlbnQiTQoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLnB5cm8uYWdlbnQudjEuU3RyZWFtEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIqoBCgRFeGl0Eg4KBGNvZGUYASABKA1IABIQCgZzaWduYWwYAiABKA1IABITCgl0aW1lZF9vdXQYAyABKAhIABI0Cg1zdGFydF9mYWlsdXJlGAQgASgLMhsucHlyby5hZ2VudC52MS5TdGFydEZhaWx1cmVIABITCgtkdXJhdGlvbl9tcxgFIAEoBBIVCg1vdXRfb2ZfbWVtb3J5GAYgASgIQgkKB291dGNvbWUiQgoMU3RhcnRGYWlsdXJlEhIKCnNoZWxsX2NvZGUYASABKA0SDQoFZXJybm8YAiABKAUSDwoHbWVzc2FnZRgDIAEoCSJKCgxTdGRpblJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBILCgNlbmQYBCABKAgiNwoNU3RkaW5SZXNwb25zZRIWCg5hY2NlcHRlZF9ieXRlcxgBIAEoBBIOCgZjbG9zZWQYAiABKAgiMAoNU2lnbmFsUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBnNpZ25hbBgCIAEoDSIjCg5TaWduYWxSZXNwb25zZRIRCglkZWxpdmVyZWQYASABKAgiSwoNUmVzaXplUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEikKCHRlcm1pbmFsGAIgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbCIQCg5SZXNpemVSZXNwb25zZSIeCgtLaWxsUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIg4KDEtpbGxSZXNwb25zZSIhCg5SZWxlYXNlUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJIhEKD1JlbGVhc2VSZXNwb25zZSINCgtMaXN0UmVxdWVzdCI4CgxMaXN0UmVzcG9uc2USKAoIY29tbWFuZHMYASADKAsyFi5weXJvLmFnZW50LnYxLkNvbW1hbmQiwQEKB0NvbW1hbmQSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDwoHcnVubmluZxgDIAEoCBIUCgxzdGRvdXRfYnl0ZXMYBCABKAQSFAoMc3RkZXJyX2J5dGVzGAUgASgEEiEKBGV4aXQYBiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXQSFAoMc3Rkb3V0X3N0YXJ0GAcgASgEEhQKDHN0ZGVycl9zdGFydBgIIAEoBBIMCgRub3RlGAkgASgMKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACMsYICgVBZ2VudBJLCghEZXNjcmliZRIeLnB5cm8uYWdlbnQudjEuRGVzY3JpYmVSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlc3BvbnNlEk4KCUNvbmZpZ3VyZRIfLnB5cm8uYWdlbnQudjEuQ29uZmlndXJlUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuQ29uZmlndXJlUmVzcG9uc2USYAoPUHJlcGFyZVRlbXBsYXRlEiUucHlyby5hZ2VudC52MS5QcmVwYXJlVGVtcGxhdGVSZXF1ZXN0GiYucHlyby5hZ2VudC52MS5QcmVwYXJlVGVtcGxhdGVSZXNwb25zZRJCCgVTdGFydBIbLnB5cm8uYWdlbnQudjEuU3RhcnRSZXF1ZXN0GhwucHlyby5hZ2VudC52MS5TdGFydFJlc3BvbnNlEkkKBkF0dGFjaBIcLnB5cm8uYWdlbnQudjEuQXR0YWNoUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuQXR0YWNoUmVzcG9uc2UoATABEkQKBVN0ZGluEhsucHlyby5hZ2VudC52MS5TdGRpblJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0ZGluUmVzcG9uc2UoARJFCgZTaWduYWwSHC5weXJvLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEkgKB1JlbGVhc2USHS5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXF1ZXN0Gh4ucHlyby5hZ2VudC52MS5SZWxlYXNlUmVzcG9uc2USPwoETGlzdBIaLnB5cm8uYWdlbnQudjEuTGlzdFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLkxpc3RSZXNwb25zZRJdCg5DcmVhdGVTbmFwc2hvdBIkLnB5cm8uYWdlbnQudjEuQ3JlYXRlU25hcHNob3RSZXF1ZXN0GiUucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlc3BvbnNlEl0KDkRlbGV0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USUQoKU3luY1ZvbHVtZRIgLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlcXVlc3QaIS5weXJvLmFnZW50LnYxLlN5bmNWb2x1bWVSZXNwb25zZRJFCgZSZXNpemUSHC5weXJvLmFnZW50LnYxLlJlc2l6ZVJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlJlc2l6ZVJlc3BvbnNlEj8KBEtpbGwSGi5weXJvLmFnZW50LnYxLktpbGxSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5LaWxsUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -473,6 +473,22 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
    * @generated from field: pyro.agent.v1.Terminal terminal = 9;
    */
   terminal?: Terminal | undefined;
+
+  /**
+   * Since version 2: bytes of each stream that are kept for readers who come later, at most 4 MiB. The oldest are dropped for
+   * what follows, so that the command never waits for a reader; acknowledgements forget nothing. 0: it waits until its output is
+   * acknowledged.
+   *
+   * @generated from field: uint32 keep_bytes = 10;
+   */
+  keepBytes: number;
+
+  /**
+   * Since version 2: what the host wants to be told by List, for the time when its own memory is gone; at most 16 KiB.
+   *
+   * @generated from field: bytes note = 11;
+   */
+  note: Uint8Array;
 };
 
 /**
@@ -567,6 +583,14 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
    * @generated from field: uint64 stderr_offset = 3;
    */
   stderrOffset: bigint;
+
+  /**
+   * First message, since version 2: where bytes were dropped (`keep_bytes`), the first offset that is kept takes the place of an
+   * earlier one, also later in the stream. Otherwise such an offset is OUT_OF_RANGE.
+   *
+   * @generated from field: bool skip_dropped = 4;
+   */
+  skipDropped: boolean;
 };
 
 /**
@@ -838,6 +862,71 @@ export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 27);
 
 /**
+ * @generated from message pyro.agent.v1.ResizeRequest
+ */
+export type ResizeRequest = Message<"pyro.agent.v1.ResizeRequest"> & {
+  /**
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+
+  /**
+   * @generated from field: pyro.agent.v1.Terminal terminal = 2;
+   */
+  terminal?: Terminal | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ResizeRequest.
+ * Use `create(ResizeRequestSchema)` to create a new message.
+ */
+export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 28);
+
+/**
+ * @generated from message pyro.agent.v1.ResizeResponse
+ */
+export type ResizeResponse = Message<"pyro.agent.v1.ResizeResponse"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.ResizeResponse.
+ * Use `create(ResizeResponseSchema)` to create a new message.
+ */
+export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 29);
+
+/**
+ * @generated from message pyro.agent.v1.KillRequest
+ */
+export type KillRequest = Message<"pyro.agent.v1.KillRequest"> & {
+  /**
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.KillRequest.
+ * Use `create(KillRequestSchema)` to create a new message.
+ */
+export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 30);
+
+/**
+ * @generated from message pyro.agent.v1.KillResponse
+ */
+export type KillResponse = Message<"pyro.agent.v1.KillResponse"> & {
+};
+
+/**
+ * Describes the message pyro.agent.v1.KillResponse.
+ * Use `create(KillResponseSchema)` to create a new message.
+ */
+export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 31);
+
+/**
  * @generated from message pyro.agent.v1.ReleaseRequest
  */
 export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
@@ -852,7 +941,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -865,7 +954,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 29);
+  messageDesc(file_pyro_agent_v1_agent, 33);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -878,7 +967,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 30);
+  messageDesc(file_pyro_agent_v1_agent, 34);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -895,7 +984,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 31);
+  messageDesc(file_pyro_agent_v1_agent, 35);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -944,6 +1033,13 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
    * @generated from field: uint64 stderr_start = 8;
    */
   stderrStart: bigint;
+
+  /**
+   * As the Start had it.
+   *
+   * @generated from field: bytes note = 9;
+   */
+  note: Uint8Array;
 };
 
 /**
@@ -951,7 +1047,7 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 32);
+  messageDesc(file_pyro_agent_v1_agent, 36);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -1107,6 +1203,27 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof SyncVolumeRequestSchema;
     output: typeof SyncVolumeResponseSchema;
+  },
+  /**
+   * Changes the size of a command's terminal; its foreground processes get SIGWINCH. FAILED_PRECONDITION: it has none.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Resize
+   */
+  resize: {
+    methodKind: "unary";
+    input: typeof ResizeRequestSchema;
+    output: typeof ResizeResponseSchema;
+  },
+  /**
+   * Ends every process of a command (cgroup.kill), also what its first process left behind, and forgets nothing: its output and
+   * end can be had until its release.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Kill
+   */
+  kill: {
+    methodKind: "unary";
+    input: typeof KillRequestSchema;
+    output: typeof KillResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);
