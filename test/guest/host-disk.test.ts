@@ -9,7 +9,7 @@ import { Collector } from "../support/guest-cases.ts";
 import { client, paths, until } from "../support/guest-host.ts";
 
 const MIB = 1024 ** 2;
-const DISK_MIB = 900;
+const DISK_MIB = 950;
 /** Leaves some room above what a start wants. */
 const BALLAST_MIB = 400;
 const DEADLINE_MS = 60_000;
@@ -35,7 +35,7 @@ test("host disk: a machine whose disk is full is paused and goes on when there i
   writeFileSync(ballast, Buffer.alloc(BALLAST_MIB * MIB, 1));
   const stdout = new Collector();
   const command =
-    "echo begun; head -c 300M /dev/urandom > big && sync && echo written; cksum < big; dmesg | grep -c 'I/O error'";
+    "echo begun; head -c 320M /dev/urandom > big && sync && echo written; cksum < big; dmesg | grep -c 'I/O error'";
   const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 600 }, { stdout });
   running.catch(() => undefined);
   await stdout.seen("begun");

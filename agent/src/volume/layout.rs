@@ -25,11 +25,10 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 pub(super) fn prepare(top: BorrowedFd<'_>, setup: &Setup) -> Result<(), SystemError> {
     // Of a change that was not finished: what was to come, or what had been.
     discard(top)?;
-    match &setup.reset_to {
-        // A volume that has been given up for it (`give_up_live`) is a copy of the same then.
-        Some(source) if exists(top, BASELINE)? => reset(top, source)?,
-        _ if !exists(top, LIVE)? => create(top)?,
-        _ => {}
+    if !exists(top, LIVE)? {
+        create(top)?;
+    } else if let Some(source) = &setup.reset_to {
+        reset(top, source)?;
     }
     remove_unknown_snapshots(top, &setup.snapshots)
 }
@@ -55,8 +54,7 @@ fn reset(top: BorrowedFd<'_>, source: &Source) -> Result<(), SystemError> {
     directory(top, NEXT)?;
     btrfs::snapshot(top, &source.path(), &part(NEXT, "workspace"), Access::Writable)?;
     create_system(top)?;
-    let flags = if exists(top, LIVE)? { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-    renameat_with(top, NEXT, top, LIVE, flags).doing(|| "exchange the workspace")
+    renameat_with(top, NEXT, top, LIVE, RenameFlags::EXCHANGE).doing(|| "exchange the workspace")
 }
 
 fn create_system(top: BorrowedFd<'_>) -> Result<(), SystemError> {
@@ -68,25 +66,16 @@ fn create_system(top: BorrowedFd<'_>) -> Result<(), SystemError> {
 
 /// Removes `next` with all that is in it.
 pub(super) fn discard(top: BorrowedFd<'_>) -> Result<(), SystemError> {
-    discard_tree(top, NEXT)
-}
-
-/// Removes the workspace, of which a copy of something else is to take the place, and for which there is no room beside it.
-pub(super) fn give_up_live(top: BorrowedFd<'_>) -> Result<(), SystemError> {
-    discard_tree(top, LIVE)
-}
-
-fn discard_tree(top: BorrowedFd<'_>, tree: &str) -> Result<(), SystemError> {
-    if !exists(top, tree)? {
+    if !exists(top, NEXT)? {
         return Ok(());
     }
     for name in PARTS {
-        let path = part(tree, name);
+        let path = part(NEXT, name);
         if exists(top, &path)? {
             btrfs::remove(top, &path)?;
         }
     }
-    unlinkat(top, tree, AtFlags::REMOVEDIR).doing(|| format!("remove {tree}"))
+    unlinkat(top, NEXT, AtFlags::REMOVEDIR).doing(|| format!("remove {NEXT}"))
 }
 
 fn remove_unknown_snapshots(top: BorrowedFd<'_>, known: &[SnapshotId]) -> Result<(), SystemError> {

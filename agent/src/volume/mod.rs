@@ -20,7 +20,6 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
@@ -35,11 +34,6 @@ use crate::system_error::{Doing, SystemError};
 
 /// Where the file system's top is mounted, in the initramfs.
 const TOP: &str = "/volume";
-/// How long the kernel may take to free what was removed, and how often is looked.
-const FREED_DEADLINE: Duration = Duration::from_secs(30);
-/// The same where there may be nothing that it frees.
-const REPLACED_DEADLINE: Duration = Duration::from_secs(3);
-const FREED_LOOK: Duration = Duration::from_millis(100);
 /// Longest id of a snapshot, in bytes. It is a directory's name.
 const MAX_ID_BYTES: usize = 64;
 /// The snapshot that every volume has.
@@ -130,7 +124,6 @@ impl Volume {
         prepare(top.as_fd(), setup, reserve)?;
         if reserve::is_tight(top.as_fd())? {
             reserve.lend(top.as_fd())?;
-            free_replaced(top.as_fd())?;
         }
         syncfs(&top).doing(|| "sync the volume")?;
         Ok(Self { top, changing: Mutex::default(), reserve })
@@ -227,37 +220,13 @@ impl Volume {
 
 /// Brings a volume to the state that `setup` asks for, also one that is full.
 fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: Reserve) -> Result<(), SystemError> {
-    let is_full = |prepared: &Result<(), SystemError>| matches!(prepared, Err(error) if error.errno() == Errno::NOSPC);
-    let mut prepared = layout::prepare(top, setup);
-    if !is_full(&prepared) {
-        return prepared;
+    match layout::prepare(top, setup) {
+        Err(error) if error.errno() == Errno::NOSPC => {
+            reserve.lend(top)?;
+            layout::prepare(top, setup)
+        }
+        prepared => prepared,
     }
-    reserve.lend(top)?;
-    prepared = layout::prepare(top, setup);
-    if setup.reset_to.is_none() || !is_full(&prepared) {
-        return prepared;
-    }
-    // Its reserve is used up too. What a reset replaces goes first then; the host asks again for a reset that was not finished.
-    layout::give_up_live(top)?;
-    let started = Instant::now();
-    while is_full(&prepared) && started.elapsed() < FREED_DEADLINE {
-        // The kernel frees it beside everything else, and tells nobody.
-        syncfs(top).doing(|| "sync the volume")?;
-        std::thread::sleep(FREED_LOOK);
-        prepared = layout::prepare(top, setup);
-    }
-    prepared
-}
-
-/// Removes what a reset has replaced before anything else is written: there may be no room for that otherwise.
-fn free_replaced(top: BorrowedFd<'_>) -> Result<(), SystemError> {
-    layout::discard(top)?;
-    let started = Instant::now();
-    while reserve::is_tight(top)? && started.elapsed() < REPLACED_DEADLINE {
-        syncfs(top).doing(|| "sync the volume")?;
-        std::thread::sleep(FREED_LOOK);
-    }
-    Ok(())
 }
 
 /// Opens a directory of the volume that is ours by its path from the top.

@@ -106,7 +106,7 @@ function socket(name: SocketName): string[] {
 function drive({ slot, path, readOnly }: Drive): string[] {
   // A write that finds no room on the host stops the machine until it goes on, and never reaches the guest as an error. `unmap` makes a hole in the file of what the guest discards. `writeback` keeps the host's page cache and passes every guest flush on as fdatasync: acknowledged means on disk.
   const backend = `if=none,id=${slot},file=${escapeValue(path)},format=raw,cache=writeback,readonly=${readOnly ? "on" : "off,discard=unmap"}`;
-  const device = `virtio-blk-device,drive=${slot},serial=${driveSerial(slot)}${readOnly ? "" : ",werror=enospc"}`;
+  const device = `virtio-blk-device,drive=${slot}${readOnly ? "" : ",werror=enospc"},serial=${driveSerial(slot)}`;
   return ["-drive", backend, "-device", device];
 }
 
