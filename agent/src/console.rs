@@ -21,7 +21,12 @@ pub fn log(message: impl Display) {
 /// Says why the guest cannot go on and ends the machine: the VMM exits (it runs with no-reboot) and the host finds the
 /// line among the console's last ones.
 pub fn fatal(reason: impl Display) -> ! {
-    log(format_args!("fatal: {reason}"));
+    end_machine(format_args!("fatal: {reason}"))
+}
+
+/// Says why and ends the machine.
+pub fn end_machine(reason: impl Display) -> ! {
+    log(reason);
     if rustix::process::getpid().is_init() {
         rustix::fs::sync();
         let _ = rustix::system::reboot(RebootCommand::Restart);

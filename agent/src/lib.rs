@@ -5,8 +5,10 @@
 //! - [`service`] answers the host's calls on them,
 //! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
 //! - [`volume`] is what a workspace keeps, [`seed`] what it begins with,
-//! - [`exec`] runs commands, and [`reaper`] takes in what died.
+//! - [`exec`] runs commands, and [`reaper`] takes in what died,
+//! - [`alone`] ends a machine that no host comes back to.
 
+pub mod alone;
 pub mod boot;
 pub mod channel;
 pub mod console;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pyro_agent::alone;
 use pyro_agent::boot::cmdline::{self, ChannelKind};
 use pyro_agent::boot::devices::{DeviceEvents, Drives, port_by_name};
 use pyro_agent::boot::{filesystems, loopback, modules};
@@ -51,6 +52,10 @@ fn run() -> Result<(), Box<dyn Error>> {
             ended = channels.serve(&service) => ended,
             ended = reaper::run() => ended,
             ended = memory_stalls.relieve() => ended,
+            alone = alone::too_long(&service) => {
+                service.write_all();
+                console::end_machine(format_args!("no host for {} s", alone.as_secs()))
+            }
         }
     })?;
     Ok(())
@@ -78,8 +83,8 @@ impl Channels {
         match self {
             Self::Serial { control, bulk } => {
                 tokio::select! {
-                    ended = serve_port(control, service) => ended,
-                    ended = serve_port(bulk, service) => ended,
+                    ended = serve_port(control, service, Told::OfHosts) => ended,
+                    ended = serve_port(bulk, service, Told::Nothing) => ended,
                 }
             }
             Self::Vsock => ports::serve(VsockListener::bind, service).await.map(|_| ()).doing(|| "serve vsock ports"),
@@ -92,6 +97,16 @@ fn find_port(devices: &DeviceEvents, name: &str) -> Result<PathBuf, SystemError>
 }
 
 /// Serves one host after the other; the port's stream goes on from each to the next.
-async fn serve_port(path: &Path, service: &AgentService) -> Result<(), SystemError> {
-    serve_stream(SerialPort::open(path)?, service).await.doing(|| format!("serve {}", path.display()))
+async fn serve_port(path: &Path, service: &AgentService, told: Told) -> Result<(), SystemError> {
+    let port = SerialPort::open(path)?;
+    if let Told::OfHosts = told {
+        service.hosts().watch_port(port.duplicate().doing(|| format!("duplicate {}", path.display()))?);
+    }
+    serve_stream(port, service).await.doing(|| format!("serve {}", path.display()))
+}
+
+/// What a port tells beside its bytes. Every host opens the channel `control`, not every one the other.
+enum Told {
+    OfHosts,
+    Nothing,
 }

@@ -23,6 +23,7 @@ fn configure() -> ConfigureRequest {
         hostname: "pyro".into(),
         workspace_path: "/".into(),
         volume: None,
+        alone_limit_seconds: 0,
     }
 }
 

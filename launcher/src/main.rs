@@ -9,6 +9,7 @@ mod failure;
 mod options;
 mod seal;
 mod steps;
+mod watch;
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Invocation::Seal(paths)) => match seal::hold(&paths) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        },
+        Ok(Invocation::Await { pid, start_ticks }) => match watch::until_end(pid, start_ticks) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failure) => failure,
         },

@@ -13,6 +13,7 @@ pub(crate) const USAGE: &str = "\
 Usage: pyro-launch [OPTIONS] -- PROGRAM [ARG]...
 
        pyro-launch --seal PATH [--seal PATH]...
+       pyro-launch --await PID START
 
 Prepares this process and becomes PROGRAM. Relative paths are taken from where it is started.
 
@@ -42,6 +43,9 @@ For a VMM, which is then a child of this process:
 --seal makes a sealed copy of each file in memory, prints the descriptors' numbers in one line, and ends with standard
 input. The copies can be mapped and read by whoever opens /proc/PID/fd/N, and written by nobody.
 
+--await ends when process PID does, at once when it is not the one that began at START (proc_pid_stat(5), field 22), and with
+standard input.
+
   --help                 this text
 ";
 
@@ -54,6 +58,11 @@ pub(crate) enum Invocation {
     Help,
     /// Files to seal.
     Seal(Vec<PathBuf>),
+    /// The process to wait for.
+    Await {
+        pid: i32,
+        start_ticks: u64,
+    },
     Launch(Box<Options>),
 }
 
@@ -148,6 +157,14 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Inv
             "--new-session" => options.new_session = true,
             "--no-new-privileges" => options.no_new_privileges = true,
             "--chdir" => options.directory = Some(value()?.into()),
+            "--await" if options == Options::default() => {
+                let pid = number(&name, &value()?)?;
+                let start_ticks = number(&name, &arguments.next().unwrap_or_default())?;
+                return match arguments.next() {
+                    None => Ok(Invocation::Await { pid, start_ticks }),
+                    Some(more) => Err(Failure::usage(more.to_string_lossy(), "--await takes no program")),
+                };
+            }
             "--seal" => sealed.push(value()?.into()),
             "--log" => log = Some(value()?.into()),
             "--log-bytes" => log_bytes = number(&name, &value()?)?,
@@ -261,6 +278,10 @@ mod tests {
             &["--log", "log", "--user", "-1", "--", "ls"],
             &["--seal", "file", "--", "ls"],
             &["--seal", "file", "--umask", "0"],
+            &["--await", "1"],
+            &["--await", "1", "x"],
+            &["--await", "1", "2", "--", "ls"],
+            &["--umask", "0", "--await", "1", "2"],
         ] {
             assert_eq!(parsed(wrong).unwrap_err().exit_code(), std::process::ExitCode::from(64), "{wrong:?}");
         }

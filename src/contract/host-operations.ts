@@ -98,12 +98,24 @@ export const serverStop = operation({
   name: "server.stop",
   summary: "Stop the background server",
   input: z.object({
-    force: z.boolean().default(false).describe("also when callers hold machines; these are ended"),
+    force: z
+      .boolean()
+      .default(false)
+      .describe("also when callers hold machines, which are ended, and workspaces are started, which are stopped"),
+    keep_workspaces: z
+      .boolean()
+      .default(false)
+      .describe(
+        "leave the machines of workspaces running, with what runs in them detached: the next server takes them over",
+      ),
   }),
   output: z.object({ stopped: z.boolean().describe("false: none was running"), pid: z.number().nullable() }),
   events: null,
   place: "server",
-  cli: { path: ["server", "stop"], examples: ["pyro server stop", "pyro server stop --force"] },
+  cli: {
+    path: ["server", "stop"],
+    examples: ["pyro server stop", "pyro server stop --force", "pyro server stop --keep-workspaces"],
+  },
   mcp: null,
 });
 

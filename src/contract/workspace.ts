@@ -61,6 +61,12 @@ export const treeSize = {
   counted_all: z.boolean().describe("false: there is more than was counted"),
 };
 
+export const paused = z.object({
+  reason: z.enum(["host_disk_full"]),
+  message: z.string(),
+  at: z.string().describe("RFC 3339 time"),
+});
+
 export const workspaceSummary = z.object({
   workspace_id: z.string(),
   name: z.string().nullable(),
@@ -102,6 +108,7 @@ export const workspaceSummary = z.object({
     .object({ reason: stopReason, message: z.string(), at: z.string() })
     .nullable()
     .describe("why it is stopped"),
+  paused: paused.nullable().describe("why its machine stands still though it is started; it goes on by itself"),
   disk_bytes: z.number().describe("what its volume takes on the host's disk"),
   deleted_at: z.string().nullable().describe("when it was moved to the trash"),
 });
@@ -139,9 +146,13 @@ export const loggedCommand = z.object({
   stderr: z.string().describe("its first 64 KiB, as UTF-8"),
   stdout_dropped_bytes: z.number(),
   stderr_dropped_bytes: z.number(),
-  interrupted: z.string().optional().describe("what ended a detached command from outside, as a stop of its workspace"),
+  interrupted: z
+    .string()
+    .optional()
+    .describe("what ended the command from outside, as a stop of its workspace, or a server that was killed"),
 });
 
+export type Paused = z.infer<typeof paused>;
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
 export type CreateEvent = z.infer<typeof createEvent>;
 export type SnapshotSummary = z.infer<typeof snapshotSummary>;

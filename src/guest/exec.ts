@@ -2,7 +2,7 @@
 import { PyroError } from "../contract/error.ts";
 import { type AttachResponse, type Exit, Stream } from "./generated/pyro/agent/v1/agent_pb.ts";
 import { LatestValue } from "./latest-value.ts";
-import { type AgentClient, guestError } from "./link.ts";
+import { type AgentClient, clockOf, guestError } from "./link.ts";
 import { Overdue } from "./overdue.ts";
 
 /**
@@ -39,7 +39,7 @@ export interface FollowOptions {
  */
 export async function followCommand(agent: AgentClient, execId: string, options: FollowOptions): Promise<Exit> {
   const taken: OutputOffsets = { stdout: options.from?.stdout ?? 0n, stderr: options.from?.stderr ?? 0n };
-  const overdue = new Overdue(options.endsWithinMs);
+  const overdue = new Overdue(options.endsWithinMs, clockOf(agent));
   const acknowledgements = new LatestValue<OutputOffsets>();
   let unacknowledged = 0;
   const requests = (async function* () {

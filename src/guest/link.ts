@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import { type ErrorCode, PyroError } from "../contract/error.ts";
 import { Agent } from "./generated/pyro/agent/v1/agent_pb.ts";
+import { GuestClock } from "./clock.ts";
 import { greet } from "./greeting.ts";
 import { type GrpcClient, grpcClient } from "./grpc/client.ts";
 import { GrpcCode, GrpcFailure } from "./grpc/failure.ts";
@@ -9,8 +10,16 @@ import { GuestSession } from "./session.ts";
 
 export type AgentClient = GrpcClient<typeof Agent>;
 
+/** Of the guests whose agents these are. */
+const clocks = new WeakMap<AgentClient, GuestClock>();
+
+/** The clock of the guest behind `agent`, by which it is to keep its time limits. */
+export const clockOf = (agent: AgentClient): GuestClock => clocks.get(agent) ?? new GuestClock();
+
 export interface GuestLink {
   readonly agent: AgentClient;
+  /** To be stopped while the machine is paused: nothing that the guest does is late meanwhile. */
+  readonly clock: GuestClock;
   /** Ends the connection; running commands go on. */
   close(): void;
 }
@@ -26,10 +35,14 @@ export async function openGuestLink(stream: Duplex, deadlineMs: number, pulseMs?
     stream.destroy();
     throw failure;
   }
-  const session = new GuestSession(stream, pulseMs);
+  const clock = new GuestClock();
+  const session = new GuestSession(stream, clock, pulseMs);
   await session.settled;
+  const agent = grpcClient(Agent, session);
+  clocks.set(agent, clock);
   return {
-    agent: grpcClient(Agent, session),
+    agent,
+    clock,
     close: () => {
       session.close();
       stream.destroy();

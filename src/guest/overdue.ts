@@ -1,5 +1,6 @@
 /** The host's own watch over a time limit that is the guest's to keep: an agent may hang, or lie. */
 import { PyroError } from "../contract/error.ts";
+import type { GuestClock } from "./clock.ts";
 
 /** From the time limit to the end that the agent says: killing, reaping, a starved vCPU. */
 const GRACE_MS = 60_000;
@@ -11,14 +12,16 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
  */
 export class Overdue {
   readonly #controller = new AbortController();
+  readonly #clock: GuestClock;
   readonly #endsAt: number;
   #timer: NodeJS.Timeout | undefined;
   #lateBytes = 0;
   #failure: PyroError | undefined;
 
-  /** @param endsWithinMs undefined: nothing is ever overdue */
-  constructor(endsWithinMs: number | undefined) {
-    this.#endsAt = endsWithinMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + endsWithinMs;
+  /** @param endsWithinMs undefined: nothing is ever overdue; of the guest's time */
+  constructor(endsWithinMs: number | undefined, clock: GuestClock) {
+    this.#clock = clock;
+    this.#endsAt = endsWithinMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + endsWithinMs;
   }
 
   /** Aborted when the agent is overdue. */
@@ -33,16 +36,21 @@ export class Overdue {
 
   /** From now on the agent is waited for. */
   wait(): void {
-    const waitMs = Math.max(this.#endsAt - performance.now(), 0) + GRACE_MS;
+    const since = this.#clock.now();
+    const waitMs = Math.max(this.#endsAt - since, 0) + GRACE_MS;
     // setTimeout takes no more than 31 bits, which are 24 days.
     if (waitMs >= 2 ** 31) return;
-    this.#timer = setTimeout(() => this.#end("says nothing of its end"), waitMs);
+    this.#timer = setTimeout(() => {
+      // Paused meanwhile, it has had less time.
+      if (this.#clock.now() - since < waitMs - 1) this.wait();
+      else this.#end("says nothing of its end");
+    }, waitMs);
   }
 
   /** The agent said something, with so many bytes of output. */
   arrived(outputBytes: number): void {
     this.stop();
-    if (performance.now() < this.#endsAt + GRACE_MS) return;
+    if (this.#clock.now() < this.#endsAt + GRACE_MS) return;
     this.#lateBytes += outputBytes;
     if (this.#lateBytes > OUTPUT_BYTES_MAX) this.#end("goes on sending output");
   }

@@ -8,6 +8,7 @@ import {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../contract/error.ts";
+import type { GuestClock } from "./clock.ts";
 import type { CallSession } from "./grpc/call.ts";
 
 /** Never resolved: HTTP/2 needs an authority (RFC 9113, 8.3.1). */
@@ -31,6 +32,7 @@ export class GuestSession implements CallSession {
   /** Settles when the session is set up or has failed: to destroy it before makes Node throw where nobody catches. */
   readonly settled: Promise<void>;
   readonly #session: ClientHttp2Session;
+  readonly #clock: GuestClock;
   readonly #pulse: NodeJS.Timeout;
   readonly #calls = new Set<ClientHttp2Stream>();
   /** When the oldest ping that is not answered was sent. */
@@ -38,7 +40,8 @@ export class GuestSession implements CallSession {
   /** Pulses in a row since something of a call was read. */
   #silentPulses = 0;
 
-  constructor(stream: Duplex, pulseMs = PULSE_MS) {
+  constructor(stream: Duplex, clock: GuestClock, pulseMs = PULSE_MS) {
+    this.#clock = clock;
     this.#session = connect(AUTHORITY, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxFrameSize: FRAME_BYTES_MAX, enablePush: false },
       createConnection: () => stream,
@@ -87,7 +90,8 @@ export class GuestSession implements CallSession {
     this.#silentPulses = this.#calls.size === 0 ? 0 : this.#silentPulses + 1;
     const sending = [...this.#calls].some(({ writableLength }) => writableLength > 0);
     if (this.#silentPulses <= (sending ? SILENT_PULSES_SENDING : 1)) return;
-    const now = performance.now();
+    // A guest that is paused answers nothing, and is not wedged.
+    const now = this.#clock.now();
     if (this.#askedAt !== undefined) {
       if (now - this.#askedAt < PING_DEADLINE_MS) return;
       this.#session.destroy(new PyroError("guest_unreachable", "the guest agent does not answer any more"));

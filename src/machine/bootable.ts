@@ -1,7 +1,8 @@
 /** What a machine is started from, in the words of the machine layer. */
 import { join } from "node:path";
-import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
+import type { ConfinementLevel, Isolation, MachineName } from "../contract/run.ts";
 import type { KernelFormat, MachinePlan, MachineShape, VmmDriver } from "../vmm/driver.ts";
+import type { MachineDescription } from "./machine.ts";
 import type { TemplateParts } from "./template.ts";
 
 /** An environment's files, complete for booting. */
@@ -31,7 +32,16 @@ export interface MachineKind {
 export const machineNameOf = ({ driver }: MachineKind): MachineName =>
   driver.kind === "firecracker" ? "firecracker" : `qemu-${driver.accelerator}`;
 
-export const executionModeOf = (kind: MachineKind): ExecutionMode => kind.driver.executionMode;
+export const describe = (kind: MachineKind): MachineDescription => ({
+  machineName: machineNameOf(kind),
+  installDir: kind.environment.installDir,
+  environment: kind.environment.name,
+  environmentVersion: kind.environment.version,
+  shape: kind.shape,
+  executionMode: kind.driver.executionMode,
+  isolation: kind.isolation,
+  confinement: kind.confinement,
+});
 
 export function templateParts({ environment, shape, driver }: MachineKind): TemplateParts {
   return {

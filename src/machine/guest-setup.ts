@@ -12,6 +12,9 @@ const VOLUME_DEADLINE_MS = 120_000;
 /** Reading the root file system's first pages and running a program under TCG on a loaded host. */
 const PREPARE_DEADLINE_MS = 120_000;
 
+/** How long a machine that keeps nothing lives without a server: its caller went with that. */
+const ALONE_LIMIT_SECONDS = 60;
+
 export const WORKSPACE_PATH = "/workspace";
 
 /**
@@ -34,6 +37,7 @@ export async function configureGuest(
         machineId: randomBytes(16).toString("hex"),
         hostname: `pyro-${machineId}`,
         workspacePath: WORKSPACE_PATH,
+        aloneLimitSeconds: volume?.aloneLimitSeconds ?? ALONE_LIMIT_SECONDS,
         ...(volume === undefined
           ? {}
           : {

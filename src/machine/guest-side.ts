@@ -2,6 +2,7 @@
 export { makeSeed, sproutVolume } from "./guest-seed.ts";
 export { openGuestLink } from "../guest/link.ts";
 export { startExec } from "./exec.ts";
+export { leftCommands } from "./left-commands.ts";
+export { guestVolume, stateOfVolume } from "./guest-volume.ts";
 export { keptExec } from "./kept-exec.ts";
-export { guestVolume } from "./guest-volume.ts";
 export { configureGuest, prepareTemplate } from "./guest-setup.ts";

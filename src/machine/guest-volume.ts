@@ -43,6 +43,12 @@ async function explained<T>(what: string, call: Promise<T>): Promise<T> {
   }
 }
 
+/** How the volume is that the guest was configured with, once all is written. */
+export async function stateOfVolume({ agent }: GuestLink): Promise<VolumeState> {
+  const call = agent.syncVolume({ trim: false }, { timeoutMs: SYNC_DEADLINE_MS });
+  return stateOf((await explained("writing the volume", call)).volume);
+}
+
 /** The agent's word on its volume. @throws PyroError guest_failed when it gave none */
 export function stateOf(message: StateMessage | undefined): VolumeState {
   if (message === undefined) throw new PyroError("guest_failed", "the guest agent did not say how the volume is");

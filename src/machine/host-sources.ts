@@ -7,12 +7,14 @@ import { VOLUME_MODULES, VSOCK_MODULES } from "../environment/kernel-modules.ts"
 import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
 import { packageFile, shippedDigest, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
+import { adoptMachine } from "../vmm/adopt.ts";
 import { confinementHere } from "../vmm/confinement.ts";
 import type { VmmDriver } from "../vmm/driver.ts";
 import { firecrackerDriver } from "../vmm/firecracker/driver.ts";
 import { type HostCpu, hostCpu } from "../vmm/host-cpu.ts";
 import { prepareRestore, qemuDriver } from "../vmm/qemu/driver.ts";
 import { findQemu } from "../vmm/qemu/version.ts";
+import { endVmm } from "../vmm/vmm-process.ts";
 import { selectVmm, type VmmChoice } from "../vmm/select.ts";
 import type { BootableEnvironment } from "./bootable.ts";
 import type { MachineSources } from "./machines.ts";
@@ -44,6 +46,8 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     paths,
     onNotice,
     readyLimit: readyLimit(env),
+    adopt: async (left) => await adoptMachine(await launcher(), left),
+    endVmm: async (monitor) => await endVmm(await launcher(), monitor),
     environment: async (name, how) => {
       const installed = await installEnvironment(name, { paths, ...how });
       return bootable(paths, installed, await initramfs(installed));

@@ -7,10 +7,12 @@ import { mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFi
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
+import { confinement, executionMode, isolation, MACHINE_NAMES } from "../contract/run.ts";
 import { type HostPaths, machineRuntimeDirectory, makePrivateDirectory } from "../host/paths.ts";
 import { isErrno } from "../host/files.ts";
 import { emptySeedPath } from "./bootable.ts";
-import { identifyProcess, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
+import type { MachineDescription } from "./machine.ts";
+import { identifyProcess, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
 
 /** Size of the volume's slot, and of every new volume. The file is sparse: it takes the blocks that a guest has written. */
 export const VOLUME_BYTES = 64 * 1024 ** 3;
@@ -29,10 +31,55 @@ const machineRecord = z.object({
   /** Directory of the environment that the machine's drives lie in. */
   install_dir: z.string(),
   created_at: z.string(),
+  /** What the next server needs to take over a machine that keeps something; absent: it goes with its server. */
+  kept: z
+    .object({
+      /** Of the server whose workspace it is. */
+      state_directory: z.string(),
+      volume_path: z.string(),
+      machine: z.enum(MACHINE_NAMES),
+      environment_version: z.string(),
+      vcpu_count: z.int(),
+      mem_mib: z.int(),
+      execution_mode: executionMode,
+      isolation,
+      confinement,
+    })
+    .optional(),
   /** Absent until the VMM was started. */
   process: z.object({ pid: z.int(), startTicks: z.int(), bootId: z.string() }).optional(),
 });
 export type MachineRecord = z.infer<typeof machineRecord>;
+
+/** What a record keeps of a machine for the next server. */
+export function keptRecord(
+  { state }: HostPaths,
+  volumePath: string,
+  {
+    machineName,
+    environmentVersion,
+    shape,
+    executionMode: mode,
+    isolation: how,
+    confinement: level,
+  }: MachineDescription,
+): MachineRecord["kept"] {
+  return {
+    state_directory: state,
+    volume_path: volumePath,
+    machine: machineName,
+    environment_version: environmentVersion,
+    vcpu_count: shape.vcpuCount,
+    mem_mib: shape.memoryMib,
+    execution_mode: mode,
+    isolation: how,
+    confinement: level,
+  };
+}
+
+/** The VMM's directory of a machine. */
+export const vmmDirectoryOf = (paths: HostPaths, id: string): string =>
+  join(machineRuntimeDirectory(paths, id), VMM_DIRECTORY_NAME);
 
 export function newMachineId(): string {
   return randomBytes(6).toString("hex");
@@ -87,38 +134,55 @@ export async function removeMachineDirectory(paths: HostPaths, id: string): Prom
   await rm(machineRuntimeDirectory(paths, id), { recursive: true, force: true });
 }
 
+export interface Leftovers {
+  /** Ids of machines that a workspace claims: those that live are left alone. */
+  readonly claimed: ReadonlySet<string>;
+  /** Ends a VMM's monitor and waits until both are gone: nobody else may write to its volume before. */
+  readonly end: (monitor: ProcessIdentity) => Promise<void>;
+  readonly onNotice: (notice: string) => void;
+}
+
 /**
- * Ends what an earlier server of this user left: its machines' VMMs and their directories. One that cannot be removed is
- * said and left: it hurts no other machine.
+ * Ends what an earlier server of this user left and nobody claims: its machines' VMMs and their directories. One that cannot
+ * be removed is said and left: it hurts no other machine.
  * @returns ids of the machines that were ended or cleaned
  */
-export async function endLeftoverMachines(paths: HostPaths, onNotice: (notice: string) => void): Promise<string[]> {
+export async function endLeftoverMachines(paths: HostPaths, leftovers: Leftovers): Promise<string[]> {
   const parent = machineRuntimeDirectory(paths, "");
   const ids = await readdir(parent).catch((failure: unknown) => {
     if (isErrno(failure, "ENOENT")) return [];
     throw new PyroError("permission_denied", `cannot read ${parent}`, { cause: failure });
   });
-  for (const id of ids) {
-    try {
-      await endLeftoverMachine(paths, id);
-    } catch (failure) {
-      onNotice(`machine ${id} of an earlier server cannot be removed: ${PyroError.from(failure).message}`);
-    }
-  }
-  return ids;
+  const ended: string[] = [];
+  await Promise.all(
+    ids.map(async (id) => {
+      try {
+        if (await endLeftoverMachine(paths, id, leftovers)) ended.push(id);
+      } catch (failure) {
+        const why = PyroError.from(failure).message;
+        leftovers.onNotice(`machine ${id} of an earlier server cannot be removed: ${why}`);
+      }
+    }),
+  );
+  return ended;
 }
 
-async function endLeftoverMachine(paths: HostPaths, id: string): Promise<void> {
+/** Whether it was ended. */
+async function endLeftoverMachine(paths: HostPaths, id: string, { claimed, end }: Leftovers): Promise<boolean> {
   const directory = machineRuntimeDirectory(paths, id);
   const record = await readMachineRecord(directory);
+  const lives = record?.kept !== undefined && record.process !== undefined && isAlive(record.process);
+  // A workspace of another state directory's is not known here: its own server will want the machine, or it ends by itself.
+  if (lives && (claimed.has(id) || record.kept?.state_directory !== paths.state)) return false;
   // Without a process in its record the machine was being started: its VMM is known by where it writes.
   const processes = record?.process === undefined ? await writersIn(directory) : [record.process];
-  for (const leftover of processes) signalProcess(leftover, "SIGKILL");
+  for (const leftover of processes) if (isAlive(leftover)) await end(leftover);
   await removeMachineDirectory(paths, id);
+  return true;
 }
 
 /** The record, or undefined when there is none or it cannot be read: one bad record never hurts another machine. */
-async function readMachineRecord(directory: string): Promise<MachineRecord | undefined> {
+export async function readMachineRecord(directory: string): Promise<MachineRecord | undefined> {
   try {
     return machineRecord.parse(JSON.parse(await readFile(join(directory, RECORD_NAME), "utf8")));
   } catch {

@@ -128,6 +128,8 @@ export interface VolumeRequest {
   readonly resetTo: string | undefined;
   /** The seed that the volume was sprouted from; undefined: none. */
   readonly seedPath?: string | undefined;
+  /** How long the machine lives on without a server in which nothing runs. */
+  readonly aloneLimitSeconds: number;
 }
 
 /** How far a guest is with a seed. */
@@ -155,26 +157,50 @@ export type Workshop =
       readonly volumePath: string;
     };
 
-export interface OpenMachine {
-  /** 12 hexadecimal digits. */
-  readonly id: string;
+/** What a machine is, whoever started it. */
+export interface MachineDescription {
   /** What it runs on, in the words of `--machine`. */
   readonly machineName: MachineName;
   /** Directory of the environment that its drives lie in. */
   readonly installDir: string;
-  /** Undefined: it keeps nothing. */
-  readonly volume: MachineVolume | undefined;
   readonly environment: string;
   readonly environmentVersion: string;
   readonly shape: MachineShape;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
   readonly confinement: ConfinementLevel;
+}
+
+/** A command that the guest of an adopted machine knows. */
+export interface LeftCommand {
+  /** The id that it was started under. */
+  readonly execId: string;
+  readonly isRunning: boolean;
+  /**
+   * Ends it with all of its processes, gives what the guest still has of its output, and then its end, which is its own if it
+   * had ended before. The guest forgets it.
+   */
+  end(onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome>;
+}
+
+export interface OpenMachine extends MachineDescription {
+  /** 12 hexadecimal digits. */
+  readonly id: string;
+  /** Undefined: it keeps nothing. */
+  readonly volume: MachineVolume | undefined;
   exec(request: ExecRequest): Exec;
+  /** The commands that its guest knows now. */
+  commands(): Promise<LeftCommand[]>;
+  /** Stops its vCPUs where they are: nothing of it is late meanwhile, and nothing is to be asked of its guest. */
+  pause(): Promise<void>;
+  /** Lets it go on. */
+  resume(): Promise<void>;
   /** A command that was started with `keep`. */
   kept(id: string): KeptExec;
   /** Ends the machine and removes every trace of it. Safe to call twice. */
   close(): Promise<void>;
+  /** Lets go of the machine, which lives on for the next server. Nothing else may be asked of it afterwards. */
+  leave(): void;
   /** Settles with the reason when the machine ends on its own (not through `close`). */
   readonly lost: Promise<PyroError>;
 }
@@ -205,6 +231,12 @@ export interface Machines {
    * @throws PyroError guest_failed when what was made is not what was to be made, resource_exhausted
    */
   work(request: WorkshopRequest, workshop: Workshop): Promise<void>;
+  /**
+   * Takes over a machine that a server before has left and that this one has kept (`createMachines`).
+   * @returns undefined when it is gone
+   * @throws PyroError guest_unreachable when its guest does not answer; it is ended then
+   */
+  adopt(id: string): Promise<OpenMachine | undefined>;
   /** Installs an environment and makes its template. */
   pull(
     name: string,

@@ -4,7 +4,11 @@ import { type ErrorCode, PyroError } from "../contract/error.ts";
 import type { PullProgress } from "../contract/environment.ts";
 import type { MachineName } from "../contract/run.ts";
 import type { HostPaths } from "../host/paths.ts";
-import { type BootableEnvironment, type MachineKind, templateParts } from "./bootable.ts";
+import type { ProcessIdentity } from "../host/process-identity.ts";
+import type { LeftMachine } from "../vmm/adopt.ts";
+import type { RunningMachine } from "../vmm/driver.ts";
+import { adoptStarted } from "./adopt.ts";
+import { type BootableEnvironment, describe, type MachineKind, templateParts } from "./bootable.ts";
 import { ensureEmptySeed, endLeftoverMachines } from "./machine-directory.ts";
 import type { Machines, OpenMachine, OpenRequest, Workshop, WorkshopRequest } from "./machine.ts";
 import { openMachine } from "./open-machine.ts";
@@ -32,6 +36,10 @@ export interface MachineSources {
     requireIsolation: "any" | "hardware",
     machine?: MachineName,
   ) => Promise<Pick<MachineKind, "driver" | "isolation" | "confinement">>;
+  /** Takes over a machine that a server before has left. */
+  readonly adopt: (left: LeftMachine) => Promise<RunningMachine>;
+  /** Ends a VMM, by its monitor, that a server before has left. */
+  readonly endVmm: (monitor: ProcessIdentity) => Promise<void>;
   /** Machines kept ready for the next call; 0: none. */
   readonly readyLimit: number;
   /** Told of what a person should know and no call fails for. */
@@ -44,9 +52,9 @@ const FREE_MEMORY_SHARE = 0.9;
 /** How a start fails when its template is not what this VMM can load. */
 const TEMPLATE_MAY_BE_UNFIT: readonly ErrorCode[] = ["vmm_failed", "guest_unreachable", "artifact_corrupt"];
 
-/** Cleans up what an earlier server left, then serves machines. */
-export async function createMachines(sources: MachineSources): Promise<Machines> {
-  await endLeftoverMachines(sources.paths, sources.onNotice);
+/** Cleans up what an earlier server left, except the machines that are `claimed`, then serves machines. */
+export async function createMachines(sources: MachineSources, claimed: ReadonlySet<string>): Promise<Machines> {
+  await endLeftoverMachines(sources.paths, { claimed, end: sources.endVmm, onNotice: sources.onNotice });
   await removePartialTemplates(sources.paths);
   await ensureEmptySeed(sources.paths);
   return new MachineTable(sources);
@@ -54,7 +62,8 @@ export async function createMachines(sources: MachineSources): Promise<Machines>
 
 class MachineTable implements Machines {
   readonly #sources: MachineSources;
-  readonly #held = new Map<string, { machine: OpenMachine; kind: MachineKind }>();
+  /** Without a kind: adopted. */
+  readonly #held = new Map<string, { machine: OpenMachine; kind?: MachineKind }>();
   /** Kinds whose environment is being started from. */
   readonly #starting = new Set<MachineKind>();
   readonly #templates = new SingleFlight<Template, "building">();
@@ -86,6 +95,19 @@ class MachineTable implements Machines {
     await this.#untilClosed(request.signal, async (signal) => await this.#work({ ...request, signal }, workshop));
   }
 
+  async adopt(id: string): Promise<OpenMachine | undefined> {
+    const { paths, adopt } = this.#sources;
+    const found = await this.#untilClosed(
+      new AbortController().signal,
+      async () => await adoptStarted(paths, id, adopt),
+    );
+    if (found === undefined) return undefined;
+    const machine = openMachine(found.started, found.description, () => this.#release(id));
+    this.#held.set(id, { machine });
+    this.#changed();
+    return machine;
+  }
+
   async pull(
     name: string,
     options: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
@@ -94,8 +116,8 @@ class MachineTable implements Machines {
   }
 
   environmentsInUse(): ReadonlySet<string> {
-    const kinds = [...this.#starting, ...[...this.#held.values()].map(({ kind }) => kind)];
-    return new Set(kinds.map(({ environment }) => environment.installDir));
+    const starting = [...this.#starting].map(({ environment }) => environment.installDir);
+    return new Set([...starting, ...[...this.#held.values()].map(({ machine }) => machine.installDir)]);
   }
 
   counts(): { held: number; ready: number } {
@@ -123,7 +145,7 @@ class MachineTable implements Machines {
       await started.scope.close();
       throw new PyroError("cancelled", "the start of the machine was cancelled");
     }
-    const machine = openMachine(started, kind, () => this.#release(started.id));
+    const machine = openMachine(started, describe(kind), () => this.#release(started.id));
     this.#held.set(machine.id, { machine, kind });
     this.#changed();
     request.onPhase("start", machine.id);
@@ -249,7 +271,7 @@ class MachineTable implements Machines {
     this.#changed();
     // Not earlier: making a machine ready takes CPU that the command had better use.
     const mayComeAgain = entry?.machine.volume === undefined;
-    if (entry !== undefined && mayComeAgain && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
+    if (entry?.kind !== undefined && mayComeAgain && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
   }
 
   #changed(): void {

@@ -1,12 +1,15 @@
 import type { PyroError } from "../contract/error.ts";
 import { explainLoss, vmmEnded } from "../vmm/vmm-exit.ts";
-import { executionModeOf, type MachineKind, machineNameOf } from "./bootable.ts";
-import type { Exec, ExecRequest, KeptExec, OpenMachine } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, MachineDescription, OpenMachine } from "./machine.ts";
 import type { ConfiguredMachine } from "./start.ts";
 
 /** The machine as its holder sees it. `onClose` is called once, when everything of it is gone. */
-export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClose: () => void): OpenMachine {
-  const { id, vmm, scope } = started;
+export function openMachine(
+  started: ConfiguredMachine,
+  description: MachineDescription,
+  onClose: () => void,
+): OpenMachine {
+  const { id, vmm, scope, link } = started;
   let closing: Promise<void> | undefined;
   const lost = new Promise<PyroError>((resolve) => {
     void vmm.exited.then((exit) => {
@@ -20,18 +23,25 @@ export function openMachine(started: ConfiguredMachine, kind: MachineKind, onClo
   const explained = async <T>(work: Promise<T>): Promise<T> =>
     await work.catch(async (failure: unknown) => await Promise.reject(await explainLoss(vmm, failure)));
   return {
+    ...description,
     id,
-    machineName: machineNameOf(kind),
-    installDir: kind.environment.installDir,
     volume: started.volume,
-    environment: kind.environment.name,
-    environmentVersion: kind.environment.version,
-    shape: kind.shape,
-    executionMode: executionModeOf(kind),
-    isolation: kind.isolation,
-    confinement: kind.confinement,
     lost,
     close,
+    commands: started.commands,
+    pause: async () => {
+      link.clock.stop();
+      await vmm.pause();
+    },
+    resume: async () => {
+      await vmm.resume();
+      link.clock.goOn();
+    },
+    leave: () => {
+      closing ??= Promise.resolve();
+      link.close();
+      onClose();
+    },
     exec: (request: ExecRequest): Exec => {
       const exec = started.exec(request);
       const outcome = explained(exec.outcome);

@@ -5,12 +5,13 @@ import { Scope } from "../host/scope.ts";
 import type { GuestLink } from "../guest/link.ts";
 import type { MachinePlan, RunningMachine, TemplateFiles } from "../vmm/driver.ts";
 import { explainLoss } from "../vmm/vmm-exit.ts";
-import { emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
+import { describe, emptySeedPath, type MachineKind, machinePlan, templateParts } from "./bootable.ts";
 import type * as GuestSide from "./guest-side.ts";
-import type { Exec, ExecRequest, KeptExec, MachineVolume, VolumeRequest, Workshop } from "./machine.ts";
+import type { Exec, ExecRequest, KeptExec, LeftCommand, MachineVolume, VolumeRequest, Workshop } from "./machine.ts";
 import {
   createMachineDirectory,
   createPlaceholderVolume,
+  keptRecord,
   newMachineId,
   removeMachineDirectory,
   writeMachineRecord,
@@ -45,6 +46,8 @@ export interface StartedMachine {
 export interface ConfiguredMachine extends StartedMachine {
   /** Undefined: it keeps nothing. */
   readonly volume: MachineVolume | undefined;
+  /** The commands that the guest knows now. */
+  readonly commands: () => Promise<LeftCommand[]>;
 }
 
 export interface StartContext {
@@ -58,6 +61,8 @@ interface Launch {
   readonly deadlineMs: number;
   /** Undefined: an empty one, that goes with the machine. */
   readonly volumePath: string | undefined;
+  /** The same for a machine that the next server takes over. */
+  readonly keptVolumePath?: string | undefined;
   /** Undefined: the empty one. */
   readonly seedPath: string | undefined;
   readonly start: (plan: MachinePlan) => Promise<RunningMachine>;
@@ -76,17 +81,20 @@ export async function startFromTemplate(
   request?: VolumeRequest,
 ): Promise<ConfiguredMachine> {
   let volume: MachineVolume | undefined;
+  let commands: ConfiguredMachine["commands"] = async () => await Promise.resolve([]);
   const started = await launch(kind, context, {
     deadlineMs: RESTORE_DEADLINE_MS,
     volumePath: request?.path,
+    keptVolumePath: request?.path,
     seedPath: request?.seedPath,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
-    setUp: async ({ link, id }, { configureGuest, guestVolume }) => {
+    setUp: async ({ link, id }, { configureGuest, guestVolume, leftCommands }) => {
+      commands = async () => await leftCommands(link.agent);
       const opened = await configureGuest(link, id, request);
       if (opened !== undefined) volume = guestVolume(link, opened);
     },
   });
-  return { ...started, volume };
+  return { ...started, volume, commands };
 }
 
 /** Has a machine from the template, which must be there, do its work, and ends it. @throws PyroError as startFromTemplate */
@@ -201,6 +209,7 @@ async function prepareDirectory(
     environment: kind.environment.name,
     install_dir: kind.environment.installDir,
     created_at: new Date().toISOString(),
+    ...(how.keptVolumePath === undefined ? {} : { kept: keptRecord(paths, how.keptVolumePath, describe(kind)) }),
   };
   await writeMachineRecord(directory, record);
   return {

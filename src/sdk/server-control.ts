@@ -83,7 +83,9 @@ export class ServerControl {
   }
 
   /** Stops the server and waits until its process is gone; starts none. */
-  async stop(input: { force?: boolean | undefined } = {}): Promise<{ stopped: boolean; pid: number | null }> {
+  async stop(
+    input: { force?: boolean | undefined; keep_workspaces?: boolean | undefined } = {},
+  ): Promise<{ stopped: boolean; pid: number | null }> {
     try {
       const { pid } = await this.status();
       if (pid === null) return { stopped: false, pid: null };
@@ -107,11 +109,18 @@ export class ServerControl {
     if ((await startServer(this.#program)) === "busy") await waitForSocket(this.#program.paths);
   }
 
-  /** Ends a server that is not one for this client, when nobody uses it. @throws PyroError when it stays */
+  /**
+   * Ends a server that is not one for this client, when nobody waits for it: workspaces go on with the next one.
+   * @throws PyroError when it stays
+   */
   async #replace(failure: NotDone): Promise<void> {
     if (!mayReplace(failure)) throw mismatchError(failure, this.#settings());
     try {
-      await this.stop();
+      await this.stop({ keep_workspaces: true }).catch(async (refusal: unknown) => {
+        // A server of an older pyro does not know of keeping; it ends when nothing runs at all.
+        if (!PyroError.is(refusal) || refusal.code !== "invalid_argument") throw refusal;
+        return await this.stop();
+      });
     } catch (cause) {
       throw mismatchError(failure, this.#settings(), cause);
     }

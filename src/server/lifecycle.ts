@@ -13,6 +13,12 @@ export interface ActiveCall {
   readonly ended: Promise<void>;
 }
 
+export interface StopRequest {
+  readonly reason: string;
+  /** Whether the machines of workspaces live on for the next server. */
+  readonly keepWorkspaces: boolean;
+}
+
 export class Lifecycle {
   readonly startedAt = new Date();
   readonly #machines: Machines;
@@ -21,9 +27,9 @@ export class Lifecycle {
   #idleTimer: NodeJS.Timeout | undefined;
   #serving = false;
   #stopping = false;
-  #stop: (reason: string) => void = () => undefined;
-  /** Settles with the reason when the server is to end. */
-  readonly stopRequested: Promise<string>;
+  #stop: (request: StopRequest) => void = () => undefined;
+  /** Settles when the server is to end. */
+  readonly stopRequested: Promise<StopRequest>;
 
   constructor(machines: Machines, idleMs: number) {
     this.#machines = machines;
@@ -58,11 +64,11 @@ export class Lifecycle {
   }
 
   /** Ends the server soon; the first reason counts. */
-  requestStop(reason: string): void {
+  requestStop(reason: string, { keepWorkspaces } = { keepWorkspaces: false }): void {
     if (this.#stopping) return;
     this.#stopping = true;
     clearTimeout(this.#idleTimer);
-    this.#stop(reason);
+    this.#stop({ reason, keepWorkspaces });
   }
 
   /** Tells every call to end and waits for that, for a bounded time. */

@@ -15,7 +15,7 @@ import { hostEnvironments } from "./host-environments.ts";
 import { log, startLog } from "./log.ts";
 import { idleMs } from "./idle-time.ts";
 import { VolumeFiles } from "../workspace/volume-file.ts";
-import { Workspaces } from "../workspace/workspaces.ts";
+import { claimedMachines, Workspaces } from "../workspace/workspaces.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
 /** `onWarm`: everything that a run needs has run, and the server has a moment. */
@@ -25,7 +25,7 @@ async function serve(onWarm: () => void): Promise<RunningServer> {
   startLog(paths);
   log("start", { pid: process.pid, version: BUILD_VERSION });
   const onNotice = (notice: string): void => log("notice", { notice });
-  const machines = await createMachines(hostMachineSources({ paths, env, onNotice }));
+  const machines = await createMachines(hostMachineSources({ paths, env, onNotice }), await claimedMachines(paths));
   machines.onChange(() => {
     if (machines.counts().ready > 0) onWarm();
   });

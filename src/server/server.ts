@@ -53,13 +53,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   await listenOnSocket(http, paths);
   lifecycle.serve();
   log("ready", { pid: process.pid });
-  const ended = lifecycle.stopRequested.then(async (reason) => {
-    log("stop", { reason });
+  const ended = lifecycle.stopRequested.then(async ({ reason, keepWorkspaces }) => {
+    log("stop", { reason, keepWorkspaces });
     // First the name, so that new clients do not come here; the lock keeps their server waiting until we are gone.
     removeSocket(paths);
     await lifecycle.endCalls();
-    // First: their guests write what they have in memory.
-    await workspaces.close();
+    // First: their guests write what they have in memory, or go on.
+    await (keepWorkspaces ? workspaces.handOver() : workspaces.close());
     await machines.close();
     http.close();
     http.closeAllConnections();

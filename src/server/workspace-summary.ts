@@ -2,7 +2,7 @@
 import type * as z from "zod";
 import type { MachineName } from "../contract/run.ts";
 import type { workspaceReset } from "../contract/workspace-operations.ts";
-import { type SnapshotSummary, WORKSPACE_PATH, type WorkspaceSummary } from "../contract/workspace.ts";
+import { type Paused, type SnapshotSummary, WORKSPACE_PATH, type WorkspaceSummary } from "../contract/workspace.ts";
 import type { OpenMachine } from "../machine/machine.ts";
 import type { WorkspaceRecord } from "../workspace/record.ts";
 import type { SnapshotView } from "../workspace/snapshots.ts";
@@ -11,13 +11,15 @@ import type { Workspace } from "../workspace/workspace.ts";
 type ResetSummary = z.infer<typeof workspaceReset.output>["workspace_reset"];
 
 export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary> {
+  await workspace.adopted();
   const { record, machine, runningCommands } = workspace;
-  return summary(record, { machine, runningCommands, diskBytes: await workspace.diskBytes() });
+  const { paused } = workspace;
+  return summary(record, { machine, runningCommands, paused, diskBytes: await workspace.diskBytes() });
 }
 
 /** One in the trash. */
 export function deletedSummary(record: WorkspaceRecord): WorkspaceSummary {
-  return summary(record, { machine: undefined, runningCommands: 0, diskBytes: 0 });
+  return summary(record, { machine: undefined, runningCommands: 0, paused: undefined, diskBytes: 0 });
 }
 
 export function snapshotSummaryOf(workspaceId: string, snapshot: SnapshotView): SnapshotSummary {
@@ -46,7 +48,12 @@ export function resetSummary(source: SnapshotView): ResetSummary {
 
 function summary(
   record: WorkspaceRecord,
-  now: { machine: OpenMachine | undefined; runningCommands: number; diskBytes: number },
+  now: {
+    machine: OpenMachine | undefined;
+    runningCommands: number;
+    paused: Paused | undefined;
+    diskBytes: number;
+  },
 ): WorkspaceSummary {
   return {
     workspace_id: record.id,
@@ -83,6 +90,7 @@ function summary(
     changed: record.changed,
     pending_reset: record.pending_reset,
     stopped: record.stopped,
+    paused: now.paused ?? null,
     disk_bytes: now.diskBytes,
     deleted_at: record.deleted_at,
   };

@@ -67,6 +67,8 @@ async function probeConfinement(launcher: string): Promise<Confinement> {
     const child = startProgram(launcher, args, { stdio: ["ignore", complaints.fd, complaints.fd], env: {} });
     // It has its own copy from the moment of the spawn.
     const end = ended(child, launcher, { deadlineMs: PROBE_DEADLINE_MS });
+    // Awaited below; a launcher that is not there says so before.
+    end.catch(() => undefined);
     await complaints.close();
     const { code, signal } = await end;
     if (code === 0) return { level: "full", reason: null };

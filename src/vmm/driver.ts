@@ -51,6 +51,9 @@ export interface MachinePlan {
   readonly directory: string;
 }
 
+/** Where a machine that runs lies. */
+export type MachinePlace = Pick<MachinePlan, "directory" | "drives">;
+
 /** The files of a saved machine. */
 export interface TemplateFiles {
   /** Guest memory, sparse. */
@@ -88,6 +91,10 @@ export interface RunningMachine {
    * @throws PyroError invalid_argument when it would shrink or is too large, vmm_failed when the VMM refuses or has ended
    */
   growVolume(sizeBytes: number): Promise<void>;
+  /** Stops the vCPUs where they are; a machine that is paused stays so. @throws PyroError vmm_failed */
+  pause(): Promise<void>;
+  /** Lets the vCPUs go on, and with them what the host's disk had no room for. @throws PyroError vmm_failed */
+  resume(): Promise<void>;
   /** Ends the VMM at once and waits until its process is gone. Safe to call at any time, also twice. */
   kill(): Promise<void>;
   /** Settles when the VMM process is gone, whatever the reason. Never rejects. */

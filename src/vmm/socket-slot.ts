@@ -1,5 +1,6 @@
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import { basename, dirname } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import { withDeadline } from "../host/deadline.ts";
 
@@ -33,7 +34,8 @@ export class SocketSlot {
   }
 
   /**
-   * Binds `path`, which must be free. `onConnection` gets every connection at once, and there is nothing to take.
+   * Listens at `path`, in the place of a socket that a server before has left there. `onConnection` gets every connection at
+   * once, and there is nothing to take.
    * @throws PyroError invalid_state when the path is too long
    */
   static async listen(path: string, onConnection?: (socket: Socket) => void): Promise<SocketSlot> {
@@ -43,14 +45,19 @@ export class SocketSlot {
       });
     }
     const server = createServer({ pauseOnConnect: true });
+    // Bound outside of the VMM's directory, and moved in whole: a VMM that runs already could lead the change of mode, which
+    // goes by the name, to any file of the host's.
+    const outside = `${dirname(path)}.${basename(path)}`;
+    await rm(outside, { force: true });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       // The VMM may be another user than this process; the directory lets nobody else in.
-      server.listen({ path, writableAll: true, readableAll: true }, () => {
+      server.listen({ path: outside, writableAll: true, readableAll: true }, () => {
         server.off("error", reject);
         resolve();
       });
     });
+    await rename(outside, path);
     return new SocketSlot(path, server, onConnection);
   }
 

@@ -7,12 +7,17 @@ const CONSOLE_EVIDENCE_CHARS = 4096;
 /** Between a VMM's sockets closing and its process being reaped lie milliseconds; more is not waited for. */
 const EXIT_AFTER_LOSS_MS = 1000;
 
+/** How the launcher ends when the volume's lock is another's (EX_TEMPFAIL of sysexits.h); no VMM ends so. */
+const LOCK_BUSY_STATUS = 75;
+
 /** What mends a want of memory on the host. */
 export const MEMORY_REMEDY = "end other machines, free memory on this host, or ask for less with --mem-mib";
 
 /** The error for a VMM that ended when it should not have, with its last words and the guest's. */
 export function vmmEnded(exit: VmmExit): PyroError {
-  const how = exit.signal === null ? `with status ${exit.code}` : `by ${exit.signal}`;
+  if (exit.code === LOCK_BUSY_STATUS) return volumeInUse(exit);
+  const unseen = "while no server saw how";
+  const how = exit.signal === null ? (exit.code === null ? unseen : `with status ${exit.code}`) : `by ${exit.signal}`;
   const isFull = exit.outOfMemory === true;
   return new PyroError(isFull ? "resource_exhausted" : "vmm_failed", `the VMM ended ${how}`, {
     ...(exit.vmmLog === "" ? {} : { cause: exit.vmmLog.split("\n").at(-1) }),
@@ -20,6 +25,14 @@ export function vmmEnded(exit: VmmExit): PyroError {
       ? MEMORY_REMEDY
       : "run `pyro doctor`; if the host was short of memory, give the machine less with --mem-mib",
     evidence: { exit: exit.code ?? exit.signal ?? "unknown", ...lastWords(exit) },
+  });
+}
+
+function volumeInUse(exit: VmmExit): PyroError {
+  return new PyroError("invalid_state", "another machine has this volume, and runs", {
+    cause: exit.vmmLog.split("\n").at(-1),
+    remedy: "one that no server knows of any more ends by itself when it has been idle for its time to live",
+    evidence: lastWords(exit),
   });
 }
 

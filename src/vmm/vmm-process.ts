@@ -4,6 +4,7 @@
 import { open } from "node:fs/promises";
 import { withDeadline } from "../host/deadline.ts";
 import { startFailure, startProgram } from "../host/process.ts";
+import { processEnd } from "./process-end.ts";
 import { identifyProcess, type ProcessIdentity, signalProcess } from "../host/process-identity.ts";
 import { Scope } from "../host/scope.ts";
 import { PyroError } from "../contract/error.ts";
@@ -62,6 +63,8 @@ export interface VmmCommand {
   readonly writablePaths: readonly string[];
   /** Device nodes, for example /dev/kvm. */
   readonly devices: readonly string[];
+  /** Nobody else may write to this file while the VMM lives: the lock is the kernel's, and outlives the server. */
+  readonly lockedPath: string;
   readonly limits: VmmLimits;
   /** Open descriptors that the VMM inherits as FIRST_DESCRIPTOR and the following. */
   readonly descriptors: readonly number[];
@@ -99,6 +102,25 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   return { identity, ended, end: async () => await end(identity, ended) };
 }
 
+/**
+ * The VMM whose monitor another server has started in `directory`, and which lives on without it. How it ends is not for this
+ * process to see, only that it does.
+ */
+export function adoptVmm(launcher: string, directory: string, identity: ProcessIdentity): VmmProcess {
+  // One that cannot be watched counts as ended, and is ended by whoever is told so.
+  const gone = processEnd(launcher, identity).catch(() => undefined);
+  const ended = gone.then(async () => ({ code: null, signal: null, vmmLog: await readLogTail(logOf(directory)) }));
+  return { identity, ended, end: async () => await end(identity, ended) };
+}
+
+/**
+ * Ends a VMM that another server has left, and waits until it is gone. Its monitor ends last.
+ * @throws PyroError dependency_missing, permission_denied when the launcher, which watches it, cannot be started
+ */
+export async function endVmm(launcher: string, monitor: ProcessIdentity): Promise<void> {
+  await end(monitor, processEnd(launcher, monitor));
+}
+
 async function end(identity: ProcessIdentity, ended: Promise<unknown>): Promise<boolean> {
   const ran = signalProcess(identity, "SIGTERM");
   const late = (): PyroError => new PyroError("deadline_exceeded", "the VMM's monitor does not end it");
@@ -108,7 +130,7 @@ async function end(identity: ProcessIdentity, ended: Promise<unknown>): Promise<
 }
 
 async function launcherArguments(command: VmmCommand): Promise<string[]> {
-  const { launcher, directory, program, args, limits, readOnlyPaths, writablePaths, descriptors } = command;
+  const { launcher, directory, program, args, limits, readOnlyPaths, writablePaths, lockedPath, descriptors } = command;
   const { level } = await confinementHere(launcher);
   const isFull = level === "full";
   const user = isFull ? machineUser(directory) : undefined;
@@ -117,7 +139,17 @@ async function launcherArguments(command: VmmCommand): Promise<string[]> {
     await giveTo(user, [directory, ...writablePaths]);
   }
   return [
-    ...["--umask", "077", "--new-session", "--log", logOf(directory), "--log-bytes", String(LOG_BYTES)],
+    ...[
+      "--umask",
+      "077",
+      "--lock",
+      lockedPath,
+      "--new-session",
+      "--log",
+      logOf(directory),
+      "--log-bytes",
+      String(LOG_BYTES),
+    ],
     ...descriptors.flatMap((_, index) => ["--keep-fd", String(FIRST_DESCRIPTOR + index)]),
     ...(isFull ? jailArguments(command) : []),
     ...limitArguments(limits, isFull),

@@ -7,8 +7,6 @@ import type { LoggedCommand } from "../contract/workspace.ts";
 const LOG_NAME = "commands.jsonl";
 /** Past this the file becomes the older one, of which there is one: both together hold less than twice of it. */
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
-/** What is kept of each stream of a command: its first bytes. */
-export const LOGGED_BYTES_MAX = 64 * 1024;
 
 export class CommandLog {
   readonly #path: string;

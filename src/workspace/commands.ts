@@ -1,10 +1,12 @@
 /** The commands that run in one workspace: numbered, logged, ended with it. */
 import { PyroError } from "../contract/error.ts";
-import { WORKSPACE_PATH } from "../contract/workspace.ts";
+import { type LoggedCommand, WORKSPACE_PATH } from "../contract/workspace.ts";
 import { withDeadline } from "../host/deadline.ts";
 import type { Exec, ExecOutcome, ExecRequest, KeptExec, OpenMachine } from "../machine/machine.ts";
-import { type CommandLog, LOGGED_BYTES_MAX } from "./command-log.ts";
+import type { CalledCommand, CalledCommands } from "./called-commands.ts";
+import type { CommandLog } from "./command-log.ts";
 import { type DetachedCommand, DetachedCommands, type DetachedNote, keepRequest } from "./detached.ts";
+import { KeptOutput } from "./kept-output.ts";
 
 const SIGTERM = 15;
 /** What ends with its machine is killed. */
@@ -34,18 +36,31 @@ interface Shown {
   readonly wasStopped: () => boolean;
 }
 
+type Called = Pick<LoggedCommand, "sequence" | "command" | "cwd">;
+
+/** A command that runs, and what is to be known at its end. */
+interface Followed {
+  readonly called: Called;
+  readonly kept: KeptOutput;
+  readonly isDetached: boolean;
+  readonly wasStopped: () => boolean;
+}
+
 export class Commands {
   readonly detached = new DetachedCommands();
   readonly #log: CommandLog;
+  readonly #called: CalledCommands;
   readonly #events: CommandEvents;
   readonly #running = new Set<Exec>();
   /** What is being written of those that have ended. */
   readonly #recording = new Set<Promise<void>>();
   /** Whether they are being ended with their machine. */
   #ending = false;
+  #left = false;
 
-  constructor(log: CommandLog, events: CommandEvents) {
+  constructor({ log, called }: { log: CommandLog; called: CalledCommands }, events: CommandEvents) {
     this.#log = log;
+    this.#called = called;
     this.#events = events;
   }
 
@@ -79,6 +94,24 @@ export class Commands {
     exec.outcome.catch(() => undefined);
     const kept = underStop(machine.kept(exec.id), shown.wasStopped);
     return { command: this.detached.add(note, kept, exec.outcome), started: exec.started };
+  }
+
+  /** Goes on with a detached command that a server before has started. */
+  adopt(machine: OpenMachine, found: CalledCommand, wasStopped: () => boolean): void {
+    const { exec_id: id, sequence, command, cwd, started_at: startedAt } = found;
+    const kept = machine.kept(id);
+    const output = new KeptOutput();
+    const outcome = kept.attach({
+      onOutput: (stream, data) => output.add(stream, data),
+      onDropped: () => undefined,
+      signal: new AbortController().signal,
+    });
+    outcome.catch(() => undefined);
+    const resize = async (): Promise<boolean> => await Promise.resolve(false);
+    const exec = { id, started: Promise.resolve(), signal: kept.signal, resize, outcome };
+    const called = { sequence, command, cwd };
+    const followed = this.#follow(exec, { called, kept: output, isDetached: true, wasStopped });
+    this.detached.add({ sequence, command, cwd, startedAt }, underStop(kept, wasStopped), followed.outcome);
   }
 
   /** Asks every command to end and waits for that, for a bounded time. */
@@ -117,14 +150,22 @@ export class Commands {
     request: ExecRequest,
     { text, sequence, wasStopped }: Shown & { readonly sequence: number },
   ): Exec {
-    const kept = { stdout: new Kept(), stderr: new Kept() };
+    const kept = new KeptOutput();
     const exec = machine.exec({
       ...request,
       onOutput: (stream, data) => {
-        kept[stream].add(data);
+        kept.add(stream, data);
         return request.onOutput(stream, data);
       },
     });
+    const called = { sequence, command: text, cwd: request.cwd === "" ? WORKSPACE_PATH : request.cwd };
+    const isDetached = request.keep !== undefined;
+    const noted = { ...called, exec_id: exec.id, detached: isDetached, started_at: new Date().toISOString() };
+    this.#called.add(noted, this.#running.size === 0);
+    return this.#follow(exec, { called, kept, isDetached, wasStopped });
+  }
+
+  #follow(exec: Exec, { called, kept, isDetached, wasStopped }: Followed): Exec {
     this.#running.add(exec);
     this.#events.onActivity();
     const outcome = exec.outcome
@@ -136,77 +177,33 @@ export class Commands {
         this.#events.onActivity();
         this.#events.onEnd();
       });
-    const isDetached = request.keep !== undefined;
     let hasStarted = false;
     exec.started.then(() => (hasStarted = true)).catch(() => undefined);
+    const record = (ended: ExecOutcome, interrupted: string | undefined): void =>
+      this.#record({ ...called, ...kept.logged(ended), ...(interrupted === undefined ? {} : { interrupted }) });
     outcome.then(
-      (ended) => {
-        const interrupted = isDetached && this.#ending ? "the workspace was stopped" : undefined;
-        this.#record(request, ended, { text, sequence, kept, interrupted });
-      },
+      (ended) => record(ended, isDetached && this.#ending ? "the workspace was stopped" : undefined),
       (failure: unknown) => {
-        // Otherwise it is told to whoever waits for the command.
-        if (!isDetached || !hasStarted) return;
-        const interrupted = wasStopped() ? "the workspace was stopped" : PyroError.from(failure).message;
-        this.#record(request, KILLED, { text, sequence, kept, interrupted });
+        // Otherwise it is told to whoever waits for the command; one that goes on with the next server has not ended.
+        if (!isDetached || !hasStarted || this.#left) return;
+        record(KILLED, wasStopped() ? "the workspace was stopped" : PyroError.from(failure).message);
       },
     );
     return { ...exec, outcome };
   }
 
-  #record(
-    request: ExecRequest,
-    outcome: ExecOutcome,
-    {
-      text,
-      sequence,
-      kept,
-      interrupted,
-    }: {
-      text: string;
-      sequence: number;
-      kept: Record<"stdout" | "stderr", Kept>;
-      interrupted: string | undefined;
-    },
-  ): void {
-    const entry = {
-      sequence,
-      command: text,
-      cwd: request.cwd === "" ? WORKSPACE_PATH : request.cwd,
-      exit_code: outcome.exitCode,
-      duration_ms: outcome.durationMs,
-      recorded_at: new Date().toISOString(),
-      stdout: kept.stdout.text(),
-      stderr: kept.stderr.text(),
-      stdout_dropped_bytes: kept.stdout.droppedBytes,
-      stderr_dropped_bytes: kept.stderr.droppedBytes,
-      ...(interrupted === undefined ? {} : { interrupted }),
-    };
+  /** Its machine goes on without this server, and what runs in it. */
+  leave(): void {
+    this.#left = true;
+  }
+
+  #record(entry: LoggedCommand): void {
     const written = this.#log.add(entry).catch((failure: unknown) => {
       // The command ran, and its caller has its output.
       this.#events.onNotice(`a command was not logged: ${PyroError.from(failure).message}`);
     });
     this.#recording.add(written);
     void written.then(() => this.#recording.delete(written));
-  }
-}
-
-/** The first bytes of a stream. */
-class Kept {
-  readonly #pieces: Uint8Array[] = [];
-  #keptBytes = 0;
-  droppedBytes = 0;
-
-  add(data: Uint8Array): void {
-    const kept = data.subarray(0, LOGGED_BYTES_MAX - this.#keptBytes);
-    // Copied: what the link gave is a view of a buffer that is used again.
-    if (kept.length > 0) this.#pieces.push(Uint8Array.from(kept));
-    this.#keptBytes += kept.length;
-    this.droppedBytes += data.length - kept.length;
-  }
-
-  text(): string {
-    return Buffer.concat(this.#pieces).toString("utf8");
   }
 }
 

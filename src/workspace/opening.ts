@@ -40,6 +40,7 @@ export async function openWorkspaceMachine(
       snapshotIds: record.snapshots.map(({ id }) => id),
       resetTo: resetTo?.id,
       seedPath: how.seedPath,
+      aloneLimitSeconds: record.ttl_seconds,
     },
   };
   try {
@@ -69,6 +70,7 @@ export function startedOn(
     state: "started",
     stopped: null,
     pending_reset: null,
+    machine_id: machine.id,
     machine: machine.machineName,
     environment_version: machine.environmentVersion,
     install_dir: machine.installDir,

@@ -54,6 +54,8 @@ const workspaceRecord = z.object({
   last_activity_at: z.string(),
   /** `creating` until its maker was told of it; `started` may be a lie of a server that was killed. */
   state: z.enum(["creating", "started", "stopped"]),
+  /** The machine while it is started, which outlives its server; of an older pyro's, none. */
+  machine_id: z.string().nullable().default(null),
   stopped: z.object({ reason: stopReason, message: z.string(), at: z.string() }).nullable(),
   snapshots: z.array(snapshotRecord),
   /** Name of the snapshot that the next start makes the workspace a copy of: a reset that was not finished. */

@@ -11,13 +11,15 @@ import { runProgram } from "../host/process.ts";
 import { VOLUME_BYTES } from "../machine/machine-directory.ts";
 
 /** Raised with the options below: another volume gets another name. */
-const EMPTY_VOLUME_NAME = "empty-1.raw";
+const EMPTY_VOLUME_NAME = "empty-2.raw";
 
 /**
  * One copy of the metadata: the host's disk is as good or bad for two. Checksums and the rest as mkfs.btrfs 5.15 or newer has
  * them by itself, so that any kernel of these years mounts it.
  */
 const MKFS_OPTIONS = ["--quiet", "--nodiscard", "--metadata", "single", "--data", "single", "--label", "pyro"];
+/** Left out at the drive's end: for a reset of a volume that is full (agent/src/volume/reserve.rs). */
+const RESERVE_BYTES = 2 * 1024 ** 3;
 /** Writes some 4 MiB. */
 const MKFS_DEADLINE_MS = 60_000;
 const COPY_DEADLINE_MS = 60_000;
@@ -69,7 +71,11 @@ export class VolumeFiles {
       } finally {
         await file.close();
       }
-      await run("mkfs.btrfs", [...MKFS_OPTIONS, partial], MKFS_DEADLINE_MS);
+      await run(
+        "mkfs.btrfs",
+        [...MKFS_OPTIONS, "--byte-count", String(VOLUME_BYTES - RESERVE_BYTES), partial],
+        MKFS_DEADLINE_MS,
+      );
       await syncFile(partial);
       await rename(partial, this.#path);
     } finally {

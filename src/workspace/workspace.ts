@@ -2,13 +2,17 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import type { LoggedCommand, StopReason } from "../contract/workspace.ts";
+import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
 import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
+import { type CalledCommand, CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
+import { Pause } from "./pause.ts";
+import { endOrphans } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
@@ -26,6 +30,8 @@ export interface WorkspaceParts {
   readonly record: WorkspaceRecord;
   /** The image of a seed by its id. @throws PyroError artifact_corrupt when it is missing */
   readonly seedImage: (id: string) => Promise<string>;
+  /** It has a machine now. */
+  readonly onMachine: () => void;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -33,6 +39,7 @@ export class Workspace {
   readonly #parts: WorkspaceParts;
   readonly #turns = new Turns();
   readonly #log: CommandLog;
+  readonly #called: CalledCommands;
   readonly #commands: Commands;
   #retired = false;
   readonly #record: SavedRecord;
@@ -41,23 +48,31 @@ export class Workspace {
   readonly #stopped = new WeakSet<OpenMachine>();
   readonly #sync: VolumeSync;
   readonly #idle = new IdleTimer(() => void this.#expire());
+  #adopting: Promise<void> = Promise.resolve();
+  readonly #pause = new Pause();
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
     this.#record = new SavedRecord(parts.directory, parts.record);
     this.#log = new CommandLog(parts.directory);
     const onNotice = (notice: string): void => this.#notice(notice);
+    this.#called = new CalledCommands(parts.directory, (failure) =>
+      this.#notice(`a command was not noted: ${PyroError.from(failure).message}`),
+    );
     this.#sync = new VolumeSync({
       machine: () => this.#machine,
       onState: async (state) => await this.#record.save({ changed: this.#isChanged(state) }),
       onNotice,
     });
-    this.#commands = new Commands(this.#log, {
-      number: () => this.#count(),
-      onActivity: () => this.#active(),
-      onEnd: () => this.#sync.soon(),
-      onNotice,
-    });
+    this.#commands = new Commands(
+      { log: this.#log, called: this.#called },
+      {
+        number: () => this.#count(),
+        onActivity: () => this.#active(),
+        onEnd: () => this.#sync.soon(),
+        onNotice,
+      },
+    );
   }
 
   get record(): WorkspaceRecord {
@@ -70,6 +85,54 @@ export class Workspace {
 
   get runningCommands(): number {
     return this.#commands.count;
+  }
+
+  /** Why its machine stands still; undefined: it runs, or there is none. */
+  get paused(): Paused | undefined {
+    return this.#machine === undefined ? undefined : this.#pause.why(this.#machine);
+  }
+
+  /** Stops its machine where it is, if it has one that runs: the host's disk is full. Waits for no turn. */
+  async pause(freeBytes: number): Promise<void> {
+    const machine = this.#machine;
+    if (machine === undefined) return;
+    this.#idle.stop();
+    await this.#pause.begin(machine, freeBytes);
+  }
+
+  async resume(): Promise<void> {
+    const machine = this.#machine;
+    if (machine !== undefined && (await this.#pause.end(machine))) this.#active();
+  }
+
+  /** Settles when it is known whether its machine has outlived the server before. */
+  async adopted(): Promise<void> {
+    await this.#adopting;
+  }
+
+  /** Takes over the machine that the server before has left, if it is there still. Whatever is asked meanwhile waits. */
+  adopt(): void {
+    // Commands may have run since the record was written.
+    this.#record.note({ changed: true });
+    this.#adopting = this.#take(async () => await this.#adopt()).catch((failure: unknown) => {
+      this.#notice(`its machine was not taken over: ${PyroError.from(failure).message}`);
+    });
+  }
+
+  /** Lets go of its machine, which lives on for the next server; nothing is done with this workspace afterwards. */
+  async handOver(): Promise<void> {
+    await this.#take(async () => {
+      const machine = this.#machine;
+      this.#retired = true;
+      this.#idle.stop();
+      await this.#sync.settled();
+      await this.#called.settled();
+      if (machine === undefined) return;
+      await this.#record.save({});
+      this.#machine = undefined;
+      this.#commands.leave();
+      machine.leave();
+    });
   }
 
   /** Bytes that the volume takes on the host's disk. */
@@ -95,7 +158,11 @@ export class Workspace {
 
   /** Stops it; one that is stopped stays as it is. Its files are on the disk then. */
   async stop(reason: StopReason, message: string): Promise<void> {
-    await this.#take(async () => await this.#stop(reason, message));
+    await this.#take(async () => {
+      // What is in the guest's memory would be lost; whoever stops all of them knows that.
+      if (reason === "asked") this.#pause.refuse(this.#machine, this.record.id);
+      await this.#stop(reason, message);
+    });
   }
 
   /**
@@ -108,6 +175,7 @@ export class Workspace {
       // Without it there is no going back, and nothing to stop for.
       const seedId = this.record.seed?.id ?? undefined;
       if (seedId !== undefined) await this.#parts.seedImage(seedId);
+      this.#pause.refuse(this.#machine, this.record.id);
       await this.#stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
       await this.#record.save({ pending_reset: name });
       await this.#open({ call, insist: false, resetTo: source });
@@ -205,6 +273,7 @@ export class Workspace {
   async deleteSnapshot(name: string): Promise<void> {
     await this.#take(async () => {
       const { id } = this.#snapshots().deletable(name);
+      this.#pause.refuse(this.#machine, this.record.id);
       await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id) });
       await this.#machine?.volume?.deleteSnapshot(id);
       this.#active();
@@ -228,9 +297,33 @@ export class Workspace {
       await machine.close();
       throw failure;
     }
-    this.#machine = machine;
-    void machine.lost.then(async (why) => await this.#lose(machine, why));
+    this.#hold(machine);
     this.#active();
+  }
+
+  #hold(machine: OpenMachine): void {
+    this.#machine = machine;
+    this.#parts.onMachine();
+    void machine.lost.then(async (why) => await this.#lose(machine, why));
+  }
+
+  async #adopt(): Promise<void> {
+    const found = await findMachine(this.#parts.machines, this.record);
+    if (found.machine === undefined) return await this.#record.save(found.ended);
+    const { machine } = found;
+    this.#hold(machine);
+    const called = await this.#called.read();
+    const onNotice = (notice: string): void => this.#notice(notice);
+    const onDetached = (each: CalledCommand): void =>
+      this.#commands.adopt(machine, each, () => this.#stopped.has(machine));
+    const ended = await endOrphans(machine, { called, log: this.#log, onDetached, onNotice });
+    const state = await this.#sync.now(machine, false);
+    await this.#record.save({
+      command_count: lastNumber(this.record, called),
+      changed: state === undefined || this.#isChanged(state),
+    });
+    if (ended > 0 || this.#commands.count > 0) this.#active();
+    else this.#idle.restart(idleSecondsLeft(this.record));
   }
 
   /** As `Turns.take`, unless the workspace was deleted before the turn came. */
@@ -245,8 +338,10 @@ export class Workspace {
     const machine = this.#machine;
     if (machine === undefined) return;
     this.#idle.stop();
-    await this.#commands.end(GRACE_MS);
-    const written = await this.#sync.now(machine, trim);
+    // One that stands still answers nothing.
+    const answers = this.paused === undefined;
+    if (answers) await this.#commands.end(GRACE_MS);
+    const written = answers ? await this.#sync.now(machine, trim) : undefined;
     this.#machine = undefined;
     this.#stopped.add(machine);
     await machine.close();
@@ -254,6 +349,7 @@ export class Workspace {
     const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
     await this.#record.save({
       state: "stopped",
+      machine_id: null,
       stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
       changed: written === undefined || this.#isChanged(written),
     });
@@ -269,7 +365,7 @@ export class Workspace {
         await machine.close();
         await this.#commands.logged();
         const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
-        await this.#record.save({ state: "stopped", stopped, changed: true });
+        await this.#record.save({ state: "stopped", machine_id: null, stopped, changed: true });
       })
       .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
   }
@@ -283,6 +379,7 @@ export class Workspace {
   }
 
   #started(): OpenMachine {
+    this.#pause.refuse(this.#machine, this.record.id);
     if (this.#machine !== undefined) return this.#machine;
     const { id, stopped } = this.record;
     throw new PyroError(
@@ -307,7 +404,7 @@ export class Workspace {
   #active(): void {
     this.#idle.stop();
     this.#record.note({ last_activity_at: new Date().toISOString() });
-    if (this.#machine === undefined || this.#commands.count > 0) return;
+    if (this.#machine === undefined || this.#commands.count > 0 || this.paused !== undefined) return;
     this.#idle.restart(this.record.ttl_seconds);
   }
 

@@ -1,5 +1,5 @@
 /** All workspaces of one user. */
-import { mkdir, statfs } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
@@ -7,6 +7,8 @@ import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
+import { freeBytes, HostDisk } from "./host-disk.ts";
+import { DISK_REMEDY } from "./pause.ts";
 import { newWorkspaceId, readRecords, type WorkspaceRecord, type WorkspaceSeed, writeRecord } from "./record.ts";
 import { findSource } from "./seeds/seed-source.ts";
 import { type SeedProgress, Seeds } from "./seeds/seeds.ts";
@@ -26,6 +28,8 @@ export interface WorkspacesOptions {
   readonly seeder: () => Promise<string>;
   /** Told of what a person should know and no call fails for. */
   readonly onNotice: (notice: string) => void;
+  /** Room on the disk that they lie on; default: what the kernel says. */
+  readonly freeBytes?: () => Promise<number>;
 }
 
 export interface NewWorkspace {
@@ -56,6 +60,7 @@ export class Workspaces {
   readonly #directory: string;
   readonly #trash: Trash;
   readonly #seeds: Seeds;
+  readonly #disk: HostDisk;
   readonly #known = new Map<string, Workspace>();
   readonly #unreadable = new Map<string, string>();
   /** Names of workspaces that are being made, or restored. */
@@ -63,7 +68,7 @@ export class Workspaces {
 
   private constructor(options: WorkspacesOptions) {
     this.#options = options;
-    this.#directory = join(options.paths.state, "workspaces");
+    this.#directory = directoryOf(options.paths);
     this.#trash = new Trash(join(options.paths.state, "trash"));
     this.#seeds = new Seeds({
       directory: join(options.paths.state, "seeds"),
@@ -74,13 +79,17 @@ export class Workspaces {
       inUse: async () => await this.#seedsInUse(),
       onNotice: options.onNotice,
     });
+    this.#disk = new HostDisk(options.freeBytes ?? (async () => await freeBytes(this.#directory)), {
+      isNeeded: () => [...this.#known.values()].some(({ machine }) => machine !== undefined),
+      onFull: (free) => void this.#each(async (workspace) => await workspace.pause(free)),
+      onRoom: () => void this.#each(async (workspace) => await workspace.resume()),
+    });
   }
 
   /** Reads the records and puts right what a server that was killed has left. */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     const workspaces = new Workspaces(options);
-    makePrivateDirectory(options.paths.state);
-    await mkdir(workspaces.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(options.paths);
     await workspaces.#load();
     await workspaces.#trash.list();
     return workspaces;
@@ -225,12 +234,25 @@ export class Workspaces {
     return await this.#seeds.prune();
   }
 
+  /** Settles when it is known which machines have outlived the server before. */
+  async adopted(): Promise<void> {
+    await Promise.all(this.list().map(async (workspace) => await workspace.adopted()));
+  }
+
   /** Stops them all, for the end of the server. */
   async close(): Promise<void> {
-    const stops = this.list().map(async (workspace) => {
-      await workspace.stop("server_stopped", "the pyro server was stopped");
-    });
-    for (const outcome of await Promise.allSettled(stops)) {
+    this.#disk.close();
+    await this.#each(async (workspace) => await workspace.stop("server_stopped", "the pyro server was stopped"));
+  }
+
+  /** Lets go of their machines, which live on for the next server: for the end of this one. */
+  async handOver(): Promise<void> {
+    this.#disk.close();
+    await this.#each(async (workspace) => await workspace.handOver());
+  }
+
+  async #each(work: (workspace: Workspace) => Promise<void>): Promise<void> {
+    for (const outcome of await Promise.allSettled(this.list().map(work))) {
       if (outcome.status === "rejected") this.#options.onNotice(PyroError.from(outcome.reason).message);
     }
   }
@@ -269,8 +291,9 @@ export class Workspaces {
       // Nobody was told of it.
       if (record.state === "creating") await removeWorkspace(directory);
       else if (record.deleted_at !== null) await this.#trash.put(directory, record);
-      else this.#known.set(record.id, this.#workspace(await settled(record, directory), directory));
+      else this.#known.set(record.id, this.#workspace(record, directory));
     }
+    for (const workspace of this.#known.values()) if (workspace.record.state === "started") workspace.adopt();
   }
 
   /** Runs `work` so that nobody else takes the name meanwhile. */
@@ -295,19 +318,34 @@ export class Workspaces {
 
   /** Refuses what the host's disk has no room for: so many bytes, and what a guest writes. */
   async #checkRoom(bytes = 0): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#directory);
-    if (bavail * bsize >= FREE_BYTES_MIN + bytes) return;
-    const mib = Math.floor((bavail * bsize) / 1024 ** 2);
+    const free = await (this.#options.freeBytes?.() ?? freeBytes(this.#directory));
+    if (free >= FREE_BYTES_MIN + bytes) return;
+    const mib = Math.floor(free / 1024 ** 2);
     throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
-      remedy: "delete workspaces for good with `pyro workspace delete NAME --purge`, or run `pyro env prune`",
+      remedy: DISK_REMEDY,
     });
   }
 
   #workspace(record: WorkspaceRecord, directory: string): Workspace {
     const { machines, onNotice } = this.#options;
     const seedImage = async (id: string): Promise<string> => await this.#seeds.imageOf(id);
-    return new Workspace({ machines, directory, record, seedImage, onNotice });
+    const onMachine = (): void => this.#disk.watch();
+    return new Workspace({ machines, directory, record, seedImage, onMachine, onNotice });
   }
+}
+
+const directoryOf = ({ state }: HostPaths): string => join(state, "workspaces");
+
+async function makeDirectory(paths: HostPaths): Promise<string> {
+  makePrivateDirectory(paths.state);
+  await mkdir(directoryOf(paths), { recursive: true, mode: 0o700 });
+  return directoryOf(paths);
+}
+
+/** Ids of the machines that workspaces had when the server before ended: those that are there still are theirs. */
+export async function claimedMachines(paths: HostPaths): Promise<Set<string>> {
+  const { records } = await readRecords(await makeDirectory(paths));
+  return new Set(records.flatMap(({ state, machine_id: id }) => (state === "started" && id !== null ? [id] : [])));
 }
 
 const isNamed =
@@ -333,6 +371,7 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     created_at: now,
     last_activity_at: now,
     state: "creating",
+    machine_id: null,
     stopped: null,
     snapshots: [],
     pending_reset: null,
@@ -345,17 +384,6 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     deleted_at: null,
     directory: wanted.directory ?? null,
   };
-}
-
-/** The record as it is when no server runs: one that says `started` had its machine ended with its server. */
-async function settled(record: WorkspaceRecord, directory: string): Promise<WorkspaceRecord> {
-  if (record.state !== "started") return record;
-  const message = "the server that had it ended without stopping it";
-  const stopped = { reason: "server_ended" as const, message, at: new Date().toISOString() };
-  // Commands may have run since the record was written.
-  const next: WorkspaceRecord = { ...record, state: "stopped", stopped, changed: true };
-  await writeRecord(directory, next);
-  return next;
 }
 
 function mergedLabels(

@@ -9,7 +9,7 @@ import { hostPaths, templatesDirectory } from "../../src/host/paths.ts";
 import { isAlive } from "../../src/host/process-identity.ts";
 import type { BootableEnvironment } from "../../src/machine/bootable.ts";
 import type { Exec, Machines, OpenMachine, OpenRequest } from "../../src/machine/machine.ts";
-import { createMachines } from "../../src/machine/machines.ts";
+import { createMachines, type MachineSources } from "../../src/machine/machines.ts";
 import { FakeDriver, type FakeMachine, type Step } from "../support/fake-driver.ts";
 
 const file = { path: "/nowhere", sha256: "0" };
@@ -40,7 +40,7 @@ class Host {
 
   static async start(readyLimit = 0): Promise<Host> {
     const host = new Host(await mkdtemp(join(tmpdir(), "pyro-m-")));
-    host.#machines = await createMachines({
+    const sources: MachineSources = {
       paths: host.#paths,
       readyLimit,
       onNotice: (notice) => host.notices.push(notice),
@@ -50,7 +50,10 @@ class Host {
         return await Promise.resolve(ENVIRONMENT);
       },
       vmm: async () => await Promise.resolve({ driver: host.driver, isolation: "emulated", confinement: "full" }),
-    });
+      adopt: () => assert.fail("nothing was left"),
+      endVmm: () => assert.fail("nothing was left"),
+    };
+    host.#machines = await createMachines(sources, new Set());
     return host;
   }
 

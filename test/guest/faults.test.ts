@@ -4,8 +4,10 @@ import { copyFile, mkdir, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
+import { identifyProcess, isAlive } from "../../src/host/process-identity.ts";
 import { findQemu } from "../../src/vmm/qemu/version.ts";
-import { CLIENT_CASES, flipByte, readByte, writeByte } from "../support/client-cases.ts";
+import { CLIENT_CASES, flipByte, machinePid, readByte, writeByte } from "../support/client-cases.ts";
+import { Collector } from "../support/guest-cases.ts";
 import { client, machineDirectories, paths, pyro as cli, until, vmmPids } from "../support/guest-host.ts";
 
 const ENVIRONMENT = "debian:12";
@@ -33,6 +35,40 @@ test("faults: kill -9 of the server ends its machines when the next one starts",
   assert.ok(!machineDirectories().includes(machine.id));
   const ready = (await pyro.server.status()).ready_machines;
   assert.ok(vmmPids().length <= ready + 1, "no VMM of the old server is left");
+});
+
+test("faults: a machine that hears no server ends itself, a workspace's when nothing has run in it for its time to live", async () => {
+  const oneShot = await pyro.machine({ environment: ENVIRONMENT, mem_mib: 512 });
+  const idle = await pyro.workspace.create({ environment: ENVIRONMENT, mem_mib: 512, ttl_seconds: 60 });
+  const busy = await pyro.workspace.create({ environment: ENVIRONMENT, mem_mib: 512, ttl_seconds: 60 });
+  await pyro.workspace.exec({ workspace: idle.workspace_id, command: "echo kept > file" });
+  const stdout = new Collector();
+  const command = "echo begun; sleep 600";
+  const running = pyro.workspace.exec({ workspace: busy.workspace_id, command, timeout_seconds: 900 }, { stdout });
+  running.catch(() => undefined);
+  await stdout.seen("begun");
+  const { pid } = await pyro.server.status();
+  process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
+  const start = performance.now();
+  const lives = await Promise.all(
+    [oneShot.id, idle.vm_id, busy.vm_id].map(async (id) => {
+      const monitor = identifyProcess((await machinePid(id ?? "")) ?? 0) ?? assert.fail(`${id} does not run`);
+      return () => isAlive(monitor);
+    }),
+  );
+  await until(() => lives.filter((isThere) => isThere()).length === 1, 120_000, "the machines end themselves");
+  const seconds = (performance.now() - start) / 1000;
+  assert.ok(seconds > 55, `they were alone for ${seconds} s`);
+  assert.equal(lives[2]?.(), true, "one in which a command runs goes on");
+  const found = await pyro.workspace.status({ workspace: idle.workspace_id });
+  assert.deepEqual([found.state, found.stopped?.reason], ["stopped", "server_ended"]);
+  assert.equal((await pyro.workspace.status({ workspace: busy.workspace_id })).vm_id, busy.vm_id);
+  await pyro.workspace.start({ workspace: idle.workspace_id });
+  const { stdout: kept } = await pyro.workspace.exec({ workspace: idle.workspace_id, command: "cat file" });
+  assert.equal(kept, "kept\n");
+  for (const { workspace_id: workspace } of [idle, busy]) {
+    await pyro.workspace.delete({ workspace, force: true, purge: true });
+  }
 });
 
 test("faults: a QEMU that refuses to start is named with its own words", async () => {
@@ -109,6 +145,8 @@ test("faults: cancelling a run at any moment leaves no machine", async () => {
     await assert.rejects(running, { code: "cancelled" });
   }
   await until(async () => (await heldMachines()) === 0, 5000, "no cancelled machine is held");
-  const { ready_machines: ready } = await pyro.server.status();
-  await until(() => machineDirectories().length <= ready, 5000, "directories of cancelled machines are removed");
+  // One that is being made ready has a directory before it counts.
+  const isClean = async (): Promise<boolean> =>
+    machineDirectories().length <= (await pyro.server.status()).ready_machines;
+  await until(isClean, 20_000, "directories of cancelled machines are removed");
 });

@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { Collector } from "../support/guest-cases.ts";
 import { client } from "../support/guest-host.ts";
 
 const OTHER_BUILD = "0123456789ab";
@@ -50,6 +51,25 @@ test("builds: an idle server of another build is replaced, and the other way rou
   assert.match((await pyro.server.status()).version ?? "", new RegExp(OTHER_BUILD));
   assert.equal((await pyro.run({ environment: "debian:12", command: ["echo", "ours"] })).stdout, "ours\n");
   assert.match((await pyro.server.status()).version ?? "", new RegExp(build));
+});
+
+test("builds: a server that has only workspaces is replaced, and their machines go on", async () => {
+  const { workspace_id: id, vm_id: vmId } = await pyro.workspace.create({ environment: "debian:12" });
+  try {
+    await pyro.workspace.exec({ workspace: id, command: "echo ours > file" });
+    assert.equal(other("workspace", "exec", id, "--", "cat", "file"), "ours\n");
+    assert.match((await pyro.server.status()).version ?? "", new RegExp(OTHER_BUILD));
+    const found = await pyro.workspace.status({ workspace: id });
+    assert.deepEqual([found.state, found.vm_id, found.stopped], ["started", vmId, null]);
+    const stdout = new Collector();
+    const running = pyro.workspace.exec({ workspace: id, command: "echo begun; sleep 300" }, { stdout });
+    await stdout.seen("begun");
+    assert.throws(() => other("workspace", "status", id), { status: 125 });
+    await pyro.workspace.stop({ workspace: id });
+    await running;
+  } finally {
+    await pyro.workspace.delete({ workspace: id, force: true, purge: true });
+  }
 });
 
 test("builds: --version says the version alone", () => {

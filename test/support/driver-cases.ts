@@ -14,7 +14,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { open } from "node:fs/promises";
+import { link as linkFile, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { MachineName } from "../../src/contract/run.ts";
 import { PyroError } from "../../src/contract/error.ts";
@@ -123,6 +123,24 @@ const DRIVER_CASES: readonly DriverCase[] = [
           }
         }),
       );
+    },
+  },
+  {
+    name: "two machines never have one volume",
+    run: async (host) => {
+      const seed = emptySeedPath(host.paths.cache);
+      const machine = await host.startOn(seed, async () => await Promise.resolve());
+      try {
+        const taken = join(host.directoryOf(machine.id), "volume.raw");
+        const another = host.startOn(seed, async (path) => {
+          await rm(path);
+          await linkFile(taken, path);
+        });
+        await assert.rejects(another, { code: "invalid_state" });
+        assert.equal(await run(machine, "echo works"), "works\n");
+      } finally {
+        await machine.scope.close();
+      }
     },
   },
   {

@@ -30,14 +30,16 @@ import {
   removeMachineDirectory,
 } from "../../src/machine/machine-directory.ts";
 import type { Machines } from "../../src/machine/machine.ts";
-import { createMachines } from "../../src/machine/machines.ts";
+import { createMachines, type MachineSources } from "../../src/machine/machines.ts";
 import { ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "../../src/machine/start.ts";
 import type { Template } from "../../src/machine/template.ts";
+import { adoptMachine } from "../../src/vmm/adopt.ts";
 import { confinementHere } from "../../src/vmm/confinement.ts";
 import { findFirecracker } from "../../src/vmm/firecracker/binary.ts";
 import { hostCpu } from "../../src/vmm/host-cpu.ts";
 import { probeKvm } from "../../src/vmm/kvm-probe.ts";
 import { findQemu } from "../../src/vmm/qemu/version.ts";
+import { endVmm } from "../../src/vmm/vmm-process.ts";
 import { chooseVmm } from "../../src/vmm/select.ts";
 
 const ENVIRONMENT = "debian:12";
@@ -150,14 +152,17 @@ export class DriverHost {
   }
 
   /** A server's machines, as a server would have them on this driver; what an earlier one left is ended by that. */
-  async machines(): Promise<Machines> {
-    return await createMachines({
+  async machines(claimed: ReadonlySet<string> = new Set()): Promise<Machines> {
+    const sources: MachineSources = {
       paths: this.paths,
       readyLimit: 0,
       onNotice: (notice) => void this.notices.push(notice),
       environment: async () => await Promise.resolve(this.kind.environment),
       vmm: async () => await Promise.resolve(this.kind),
-    });
+      adopt: async (left) => await adoptMachine(packageFile("launcher").path, left),
+      endVmm: async (monitor) => await endVmm(packageFile("launcher").path, monitor),
+    };
+    return await createMachines(sources, claimed);
   }
 
   directoryOf(id: string): string {

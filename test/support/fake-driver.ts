@@ -104,6 +104,16 @@ export class FakeMachine implements RunningMachine {
     await Promise.reject(new PyroError("vmm_failed", "this machine has no volume"));
   }
 
+  async pause(): Promise<void> {
+    this.#agent.child.kill("SIGSTOP");
+    await Promise.resolve();
+  }
+
+  async resume(): Promise<void> {
+    this.#agent.child.kill("SIGCONT");
+    await Promise.resolve();
+  }
+
   async kill(): Promise<void> {
     this.#agent.child.kill("SIGKILL");
     await this.exited;

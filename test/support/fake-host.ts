@@ -34,6 +34,8 @@ export class FakeHost {
   readonly env: NodeJS.ProcessEnv;
   readonly paths: HostPaths;
   readonly machines = new FakeMachines({ ready: 1 });
+  /** Room on the disk that workspaces lie on. */
+  freeBytes = Number.POSITIVE_INFINITY;
   readonly #root = mkdtempSync(join(tmpdir(), "pyro-test-"));
   #server: RunningServer | undefined;
 
@@ -56,7 +58,11 @@ export class FakeHost {
     const create = async (path: string): Promise<void> => await writeFile(path, "");
     // Nothing is read for those that begin empty.
     const seeder = async (): Promise<string> => await Promise.resolve("/nowhere/pyro-seed");
-    return await Workspaces.open({ paths, machines, volumes: { create, copy: copyFile }, seeder, onNotice });
+    const freeBytes = async (): Promise<number> => await Promise.resolve(this.freeBytes);
+    const volumes = { create, copy: copyFile };
+    const workspaces = await Workspaces.open({ paths, machines, volumes, seeder, onNotice, freeBytes });
+    await workspaces.adopted();
+    return workspaces;
   }
 
   /** A server in this process. */

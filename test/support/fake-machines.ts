@@ -8,6 +8,7 @@ import type {
   ExecOutcome,
   ExecRequest,
   KeptExec,
+  LeftCommand,
   Machines,
   MachineVolume,
   OpenMachine,
@@ -15,6 +16,7 @@ import type {
   TerminalSize,
 } from "../../src/machine/machine.ts";
 
+import type { CrashSteps } from "./crash-steps.ts";
 import { FakeKept } from "./fake-kept.ts";
 import { FakeDisk } from "./fake-volume.ts";
 
@@ -32,8 +34,13 @@ export class FakeMachines implements Machines {
   /** What the next works fail with, in order. */
   readonly workFailures: PyroError[] = [];
   readonly history: string[] = [];
+  /** Ids of machines whose guests do not answer the next server. */
+  readonly unanswering = new Set<string>();
+  /** Counted are a machine's opening and end, and what is done to a volume. */
+  steps: CrashSteps | undefined;
   readonly #options: FakeOptions;
   readonly #held = new Map<string, FakeMachine>();
+  readonly #left = new Map<string, FakeMachine>();
   readonly #listeners: (() => void)[] = [];
   readonly #disks = new Map<string, FakeDisk>();
   #count = 0;
@@ -60,15 +67,45 @@ export class FakeMachines implements Machines {
       this.#say("pull cancelled");
       throw new PyroError("cancelled", "the caller went away");
     }
+    await this.#step();
     this.#count += 1;
-    const machine = new FakeMachine(this.#count.toString(16).padStart(12, "0"), request, this.#disk(request), (id) => {
-      this.#held.delete(id);
-      this.#say(`close ${id}`);
+    const id = this.#count.toString(16).padStart(12, "0");
+    const machine = new FakeMachine(id, request, { disk: this.#disk(request), step: this.#step }, (how) => {
+      if (how === "close" || how === "leave") this.#held.delete(id);
+      if (how === "leave") this.#left.set(id, machine);
+      this.#say(`${how} ${id}`);
     });
     this.#held.set(machine.id, machine);
     this.#say(`open ${machine.id}`);
     request.onPhase("start", machine.id);
+    await this.#step();
     return machine;
+  }
+
+  readonly #step = async (): Promise<void> => await (this.steps?.step() ?? Promise.resolve());
+
+  /** What the machine of a server that was killed, or that has let go of it, is for the next one. */
+  async adopt(id: string): Promise<OpenMachine | undefined> {
+    if (this.unanswering.delete(id)) throw new PyroError("guest_unreachable", "it does not answer");
+    const machine = this.#left.get(id) ?? this.#held.get(id);
+    this.#left.delete(id);
+    if (machine === undefined) return await Promise.resolve(undefined);
+    this.#held.set(id, machine);
+    this.#say(`adopt ${id}`);
+    return machine;
+  }
+
+  /** What a server that starts does with machines that nobody claims. */
+  endAllBut(claimed: ReadonlySet<string>): void {
+    for (const each of [this.#held, this.#left]) {
+      for (const id of each.keys()) if (!claimed.has(id)) each.delete(id);
+    }
+  }
+
+  /** The host went down: the machines are gone, and nobody was told. */
+  cut(): void {
+    this.#held.clear();
+    this.#left.clear();
   }
 
   /** What lies in a volume's file. */
@@ -125,6 +162,9 @@ export class FakeMachines implements Machines {
   }
 }
 
+/** What happens to a machine, as its history has it. */
+type MachineChange = "close" | "leave" | "pause" | "resume";
+
 class FakeMachine implements OpenMachine {
   readonly id: string;
   readonly environment: string;
@@ -137,29 +177,52 @@ class FakeMachine implements OpenMachine {
   readonly isolation = "emulated";
   readonly confinement = "full";
   readonly lost: Promise<PyroError>;
-  readonly #onClose: (id: string) => void;
+  readonly #onChange: (how: MachineChange) => void;
+  readonly #commands = new Map<string, LeftCommand>();
   readonly #ended = new AbortController();
   readonly #kept = new FakeKept();
   #execs = 0;
   #lose: (why: PyroError) => void = () => undefined;
 
   readonly #disk: FakeDisk | undefined;
+  readonly #step: () => Promise<void>;
 
-  constructor(id: string, request: OpenRequest, disk: FakeDisk | undefined, onClose: (id: string) => void) {
+  constructor(
+    id: string,
+    request: OpenRequest,
+    { disk, step }: { disk: FakeDisk | undefined; step: () => Promise<void> },
+    onChange: (how: MachineChange) => void,
+  ) {
     this.id = id;
     this.#disk = disk;
-    this.volume = disk?.volume();
+    this.#step = step;
+    this.volume = disk?.volume(step);
     this.environment = request.environment;
     this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
-    this.#onClose = onClose;
+    this.#onChange = onChange;
     this.lost = new Promise((resolve) => (this.#lose = resolve));
   }
 
-  exec(request: ExecRequest): Exec {
+  exec(given: ExecRequest): Exec {
     this.#execs += 1;
     const id = this.#execs.toString(16).padStart(16, "0");
     const resizes = new EventTarget();
+    const said: ["stdout" | "stderr", Uint8Array][] = [];
+    const request: ExecRequest = {
+      ...given,
+      onOutput: (stream, data) => {
+        said.push([stream, data]);
+        return given.onOutput(stream, data);
+      },
+    };
     const running = this.#kept.keeping(id, request, (wanted) => this.#run(wanted, resizes));
+    const end = async (onOutput: ExecRequest["onOutput"]): Promise<ExecOutcome> => {
+      for (const [stream, data] of said) await onOutput(stream, data);
+      await running.signal(9);
+      return await running.outcome;
+    };
+    this.#commands.set(id, { execId: id, isRunning: true, end });
+    running.outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
     return {
       ...running,
       id,
@@ -195,12 +258,30 @@ class FakeMachine implements OpenMachine {
     };
   }
 
-  close(): Promise<void> {
-    if (!this.#ended.signal.aborted) {
-      this.#ended.abort();
-      this.#onClose(this.id);
-    }
-    return Promise.resolve();
+  async commands(): Promise<LeftCommand[]> {
+    return await Promise.resolve([...this.#commands.values()]);
+  }
+
+  leave(): void {
+    this.#onChange("leave");
+  }
+
+  async pause(): Promise<void> {
+    this.#onChange("pause");
+    await Promise.resolve();
+  }
+
+  async resume(): Promise<void> {
+    this.#onChange("resume");
+    await Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended.signal.aborted) return;
+    await this.#step();
+    this.#ended.abort();
+    this.#onChange("close");
+    await this.#step();
   }
 }
 
@@ -257,7 +338,10 @@ const COMMANDS: Readonly<Record<string, FakeCommand>> = {
   },
   /** Changes the workspace's tree. */
   touch: async (_args, { disk }) => {
-    if (disk !== undefined) disk.generation += 1;
+    if (disk !== undefined) {
+      disk.generation += 1;
+      disk.tree += "+";
+    }
     return await Promise.resolve({ exitCode: 0 });
   },
   cat: async (_args, context) => {

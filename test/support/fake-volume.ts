@@ -5,6 +5,9 @@ import type { MachineVolume, VolumeRequest, VolumeState } from "../../src/machin
 /** What lies in a volume's file, for all machines that open it. */
 export class FakeDisk {
   generation = 1;
+  /** One + for each change. */
+  tree = "";
+  readonly #trees = new Map<string, string>();
   readonly snapshots = new Set<string>();
   /** What is thrown by the next call of this name. */
   readonly failures = new Map<"sync" | "createSnapshot", PyroError>();
@@ -15,19 +18,23 @@ export class FakeDisk {
     for (const id of this.snapshots) if (!snapshotIds.includes(id)) this.snapshots.delete(id);
     if (resetTo === undefined) return;
     this.calls.push(`reset ${resetTo}`);
+    this.tree = this.#trees.get(resetTo) ?? "";
     this.generation += 1;
   }
 
-  volume(): MachineVolume {
+  volume(step: () => Promise<void> = async () => await Promise.resolve()): MachineVolume {
     return {
       opened: this.#state(),
       createSnapshot: async (id) => {
         this.#fail("createSnapshot");
+        await step();
         this.snapshots.add(id);
-        return await Promise.resolve({ volume: this.#state(), tree: { entries: 2, bytes: 10, complete: true } });
+        this.#trees.set(id, this.tree);
+        await step();
+        return { volume: this.#state(), tree: { entries: 2, bytes: 10, complete: true } };
       },
       deleteSnapshot: async (id) => {
-        await Promise.resolve();
+        await step();
         if (!this.snapshots.delete(id)) throw new PyroError("not_found", `there is no snapshot ${id}`);
       },
       flatten: async () => {

@@ -16,6 +16,10 @@ const ENVIRONMENT = "debian:12";
 /** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
 const WRITTEN_DEADLINE_MS = 10_000;
 
+/** How long a machine is left without a server, and how long a case may wait for that. */
+const ALONE_SECONDS = 2;
+const DEADLINE_MS = 10_000;
+
 export interface WorkspaceCase {
   readonly name: string;
   /** Fills the directory of the host that the workspace begins with; absent: it begins empty. */
@@ -94,6 +98,12 @@ function awkwardTree(directory: string): void {
   chmodSync(at("next"), 0o1777);
 }
 
+async function killServer(pyro: Pyro): Promise<void> {
+  const { pid } = await pyro.server.status();
+  process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
+  await until(async () => (await pyro.server.status()).pid !== pid, 5000, "the server has ended");
+}
+
 export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
   {
     name: "a workspace is empty, and its user's and root's to write to",
@@ -152,7 +162,7 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       await workspace.written();
       const stdout = new Collector();
       const running = pyro.workspace.exec(
-        { workspace: id, command: "echo started; sleep 300", timeout_seconds: 600 },
+        { workspace: id, command: "echo started; sleep 300", timeout_seconds: 1200 },
         { stdout },
       );
       await stdout.seen("started");
@@ -173,12 +183,10 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       await workspace.sh("seq 100000 > numbers");
       await workspace.written();
       await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
-      const { pid } = await pyro.server.status();
-      process.kill(pid ?? assert.fail("there is no server"), "SIGKILL");
-      await until(async () => (await pyro.server.status()).pid !== pid, 5000, "the server has ended");
+      const before = await pyro.workspace.status({ workspace: id });
+      await killServer(pyro);
       const found = await pyro.workspace.status({ workspace: id });
-      assert.deepEqual([found.state, found.stopped?.reason, found.changed], ["stopped", "server_ended", true]);
-      await pyro.workspace.start({ workspace: id });
+      assert.deepEqual([found.state, found.stopped, found.vm_id], ["started", null, before.vm_id]);
       assert.equal(await workspace.sh("tail -n 1 numbers"), "100000\n");
       const { snapshots } = await pyro.workspace.snapshot.list({ workspace: id });
       assert.deepEqual(
@@ -186,6 +194,60 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
         ["baseline", "one"],
       );
       await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+    },
+  },
+  {
+    name: "a machine goes on without its server, and the next one takes it over and ends what nobody waits for",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const stdout = new Collector();
+      const command = "trap '' HUP TERM; echo begun; while sleep 0.1; do date +%s >> ticks; done";
+      const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 1200 }, { stdout });
+      running.catch(() => undefined);
+      await stdout.seen("begun");
+      const detached = "echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
+      const { exec_id: execId } = await pyro.workspace.command.start({ workspace: id, command: detached });
+      const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
+      await killServer(pyro);
+      await assert.rejects(running, { code: "server_unavailable" });
+      // Nobody starts a server meanwhile.
+      const killedAt = Math.ceil(Date.now() / 1000);
+      await until(() => Date.now() / 1000 > killedAt + ALONE_SECONDS, DEADLINE_MS, "a while has passed");
+      const found = await pyro.workspace.status({ workspace: id });
+      assert.deepEqual([found.state, found.vm_id, found.running_commands], ["started", vmId, 1]);
+      const last = Number(await workspace.sh("tail -n 1 ticks; sleep 0.5"));
+      assert.ok(last > killedAt, `the command went on until ${last}, its server was killed at ${killedAt}`);
+      const count = await workspace.sh("wc -l < ticks");
+      assert.equal(await workspace.sh("sleep 0.5; wc -l < ticks"), count, "the command was ended");
+      const { entries } = await pyro.workspace.logs({ workspace: id });
+      const [orphan, next] = entries;
+      await workspace.sh("touch end");
+      const kept = await pyro.workspace.command.attach({ workspace: id, exec_id: execId });
+      assert.deepEqual([kept.exit_code, kept.stdout], [3, "first\nsecond\n"]);
+      assert.deepEqual([orphan?.exit_code, orphan?.stdout], [137, "begun\n"]);
+      assert.match(orphan?.interrupted ?? "", /its server was killed/);
+      assert.deepEqual([orphan?.sequence, next?.sequence, next?.interrupted], [1, 3, undefined]);
+    },
+  },
+  {
+    name: "a full volume says so to commands, and can be reset and deleted",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("echo kept > file");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      // Reserved and not written: that fills the volume and not the host's disk.
+      const full =
+        "i=0; for size in 8G 1G 64M 8G 1G 64M 4M 1M 4M 1M; do while fallocate -l $size $size-$i; do i=$((i + 1)); done; sync; done 2> /dev/null";
+      await workspace.sh(full);
+      const refused = await pyro.workspace.exec({ workspace: id, command: "head -c 64M /dev/zero > more" });
+      assert.match(refused.stderr, /No space left on device/);
+      await pyro.workspace.stop({ workspace: id });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await workspace.sh("cat file"), "kept\n");
+      await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+      assert.equal(await workspace.sh("cat file; ls -A; head -c 1M /dev/urandom > more"), "kept\nfile\n");
+      await workspace.sh(full);
+      // What every case ends with is its deletion.
     },
   },
   {

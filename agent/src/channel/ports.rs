@@ -72,9 +72,14 @@ async fn serve_port<L: HostListener>(listener: &L, service: &AgentService) -> io
         stream = tokio::select! {
             newer = listener.accept() => newer?,
             // Whatever ended it, the next one may be fine.
-            _ = serve_stream(stream, service) => listener.accept().await?,
+            _ = serve_visit(stream, service) => listener.accept().await?,
         };
     }
+}
+
+async fn serve_visit(stream: impl HostStream, service: &AgentService) -> io::Result<()> {
+    let _visit = service.hosts().arrived();
+    serve_stream(stream, service).await
 }
 
 /// Says that the channels are closed, and waits for the end of the host that wanted it, or of the time before a restore.

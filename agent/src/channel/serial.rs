@@ -53,6 +53,14 @@ impl SerialPort {
         Ok(Self { descriptor, changes, host_changed: false })
     }
 
+    /// The port's descriptor once more, to be asked for its host.
+    ///
+    /// # Errors
+    /// What dup(2) says.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.descriptor.try_clone()
+    }
+
     /// Tries once; if the port is not ready, or there is no host, the task is woken by the port's next change.
     fn poll_once<T>(
         &mut self,

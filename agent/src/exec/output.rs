@@ -34,6 +34,11 @@ impl Output {
         self.state().log.end()
     }
 
+    /// Offset of the first byte that is kept.
+    pub fn start(&self) -> u64 {
+        self.state().log.start()
+    }
+
     /// Bytes from `offset` on; none: everything up to the stream's end was read before.
     ///
     /// # Errors

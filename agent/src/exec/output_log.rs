@@ -79,6 +79,12 @@ impl OutputLog {
         self.end
     }
 
+    /// Offset of the first byte kept.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Room for more, in bytes.
     #[must_use]
     pub fn room(&self) -> usize {

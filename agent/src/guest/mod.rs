@@ -10,6 +10,7 @@ mod user_root;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use booted::BootedGuest;
 pub use borrowed::BorrowedGuest;
@@ -33,6 +34,8 @@ pub struct Configuration {
     pub workspace: PathBuf,
     /// What is to be done with its volume; none: the machine keeps nothing.
     pub volume: Option<Setup>,
+    /// How long it lives without a host; none: for ever.
+    pub alone_limit: Option<Duration>,
 }
 
 /// What a clone must be told before it makes something that lasts.

@@ -63,6 +63,8 @@ pub(super) fn command(command: &Command) -> proto::Command {
         stdout_bytes: command.stdout.produced(),
         stderr_bytes: command.stderr.produced(),
         exit: command.end().map(exit),
+        stdout_start: command.stdout.start(),
+        stderr_start: command.stderr.start(),
         note: command.note.clone(),
     }
 }

@@ -12,9 +12,12 @@ mod stdin;
 mod volume;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::alone::Hosts;
+use crate::console;
 use crate::exec::command::Command;
 use crate::exec::id::ExecId;
 use crate::exec::registry::Registry;
@@ -37,6 +40,9 @@ struct Shared {
     registry: Registry,
     /// The workspace path; set when Configure is answered.
     workspace: OnceLock<String>,
+    /// How long the machine lives without a host; set when Configure is answered.
+    alone_limit: OnceLock<Option<Duration>>,
+    hosts: Arc<Hosts>,
     /// Held while the guest is prepared or configured.
     setup: tokio::sync::Mutex<()>,
 }
@@ -45,7 +51,14 @@ impl AgentService {
     /// A service for this guest, not configured.
     #[must_use]
     pub fn new(guest: Box<dyn Guest>, registry: Registry) -> Self {
-        let shared = Shared { guest, registry, workspace: OnceLock::new(), setup: tokio::sync::Mutex::default() };
+        let shared = Shared {
+            guest,
+            registry,
+            workspace: OnceLock::new(),
+            alone_limit: OnceLock::new(),
+            hosts: Arc::default(),
+            setup: tokio::sync::Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -55,6 +68,30 @@ impl AgentService {
         // Nobody else has this service yet.
         let _ = self.shared.workspace.set(workspace.to_owned());
         self
+    }
+
+    /// The hosts of this machine.
+    #[must_use]
+    pub fn hosts(&self) -> &Arc<Hosts> {
+        &self.shared.hosts
+    }
+
+    /// How long the machine lives without a host; none: for ever, as one that is not configured.
+    pub(crate) fn alone_limit(&self) -> Option<Duration> {
+        self.shared.alone_limit.get().copied().flatten()
+    }
+
+    /// Whether a command runs in a machine that keeps something.
+    pub(crate) fn is_working(&self) -> bool {
+        let running = || self.shared.registry.list().iter().any(|command| command.end().is_none());
+        self.shared.guest.volume().is_some() && running()
+    }
+
+    /// Writes what the machine keeps, for its end.
+    pub fn write_all(&self) {
+        if let Some(Err(error)) = self.shared.guest.volume().map(|volume| volume.flush(false)) {
+            console::log(error);
+        }
     }
 
     fn command(&self, exec_id: &str) -> Result<Arc<Command>, Status> {

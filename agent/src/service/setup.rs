@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::Status;
@@ -48,6 +49,7 @@ impl AgentService {
         self.shared.guest.configure(&configuration).map_err(messages::internal)?;
         // Only set here, under the lock, after the check above.
         let _ = self.shared.workspace.set(configuration.workspace.to_string_lossy().into_owned());
+        let _ = self.shared.alone_limit.set(configuration.alone_limit);
         let volume = self.shared.guest.volume();
         let state = volume.map(|mounted| mounted.state()).transpose().map_err(messages::internal)?;
         Ok(proto::ConfigureResponse { boot_id: self.shared.guest.boot_id(), volume: state.map(volume::state_message) })
@@ -113,7 +115,15 @@ fn warmed(command: &Arc<Command>) -> Result<(), Status> {
 }
 
 fn configuration(request: proto::ConfigureRequest) -> Result<Configuration, String> {
-    let proto::ConfigureRequest { entropy, unix_time_ns, machine_id, hostname, workspace_path, volume } = request;
+    let proto::ConfigureRequest {
+        entropy,
+        unix_time_ns,
+        machine_id,
+        hostname,
+        workspace_path,
+        volume,
+        alone_limit_seconds,
+    } = request;
     if entropy.len() < Configuration::MIN_ENTROPY_BYTES {
         return Err(format!("entropy: expected at least {} bytes", Configuration::MIN_ENTROPY_BYTES));
     }
@@ -127,7 +137,8 @@ fn configuration(request: proto::ConfigureRequest) -> Result<Configuration, Stri
     }
     let workspace = workspace(workspace_path)?;
     let volume = volume.map(|setup| volume_setup(&setup)).transpose()?;
-    Ok(Configuration { entropy: entropy.into(), unix_time_ns, machine_id, hostname, workspace, volume })
+    let alone_limit = (alone_limit_seconds > 0).then(|| Duration::from_secs(alone_limit_seconds.into()));
+    Ok(Configuration { entropy: entropy.into(), unix_time_ns, machine_id, hostname, workspace, volume, alone_limit })
 }
 
 fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
@@ -164,6 +175,7 @@ mod tests {
                 reset_to: "baseline".into(),
                 seeded: true,
             }),
+            alone_limit_seconds: 60,
         }
     }
 

@@ -17,6 +17,8 @@ use crate::system_error::{Doing, SystemError};
 const SCAN_DEVICE: libc::Ioctl = 0x5000_9404;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 10, struct btrfs_ioctl_vol_args)`.
 const ADD_DEVICE: libc::Ioctl = 0x5000_940a;
+/// `_IOW(BTRFS_IOCTL_MAGIC, 3, struct btrfs_ioctl_vol_args)`.
+const RESIZE: libc::Ioctl = 0x5000_9403;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 14, struct btrfs_ioctl_vol_args)`.
 const SUBVOL_CREATE: libc::Ioctl = 0x5000_940e;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 15, struct btrfs_ioctl_vol_args)`.
@@ -33,6 +35,8 @@ const ONLY_LOOK: u64 = 1;
 const REMOVE_DEVICE_V2: libc::Ioctl = 0x5000_943a;
 /// `_IOR(BTRFS_IOCTL_MAGIC, 60, struct btrfs_ioctl_get_subvol_info_args)`.
 const GET_SUBVOL_INFO: libc::Ioctl = 0x81f8_943c_u32 as libc::Ioctl;
+/// `_IOWR(BTRFS_IOCTL_MAGIC, 30, struct btrfs_ioctl_dev_info_args)`.
+const DEV_INFO: libc::Ioctl = 0xd000_941e_u32 as libc::Ioctl;
 /// `_IOWR('X', 121, struct fstrim_range)` of linux/fs.h.
 const FITRIM: libc::Ioctl = 0xc018_5879_u32 as libc::Ioctl;
 /// BTRFS_SUBVOL_RDONLY.
@@ -96,6 +100,17 @@ struct ScrubArgs {
     rest: [u64; 114],
 }
 
+/// `struct btrfs_ioctl_dev_info_args`.
+#[repr(C)]
+struct DeviceInfo {
+    id: u64,
+    uuid: [u8; 16],
+    bytes_used: u64,
+    total_bytes: u64,
+    unused: [u64; 379],
+    path: [u8; 1024],
+}
+
 /// `struct fstrim_range`.
 #[repr(C)]
 struct TrimRange {
@@ -136,6 +151,25 @@ pub(super) fn snapshot(top: BorrowedFd<'_>, source: &str, path: &str, access: Ac
     // SAFETY: SNAP_CREATE_V2 reads a btrfs_ioctl_vol_args_v2, whose name ends with a zero; `from` is open.
     checked(unsafe { libc::ioctl(parent.as_raw_fd(), SNAP_CREATE_V2, &raw const arguments) })
         .doing(|| format!("make {path} of {source}"))
+}
+
+/// Changes how much of a drive the file system uses: `ID:max`, `ID:-BYTES`.
+pub(super) fn resize(top: BorrowedFd<'_>, how: &str) -> Result<(), Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut arguments: VolArgs = unsafe { zeroed() };
+    fill(&mut arguments.name, how);
+    // SAFETY: RESIZE reads a btrfs_ioctl_vol_args, whose name ends with a zero.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), RESIZE, &raw const arguments) })
+}
+
+/// How much of a drive the file system uses, in bytes. ENODEV: it has none of this id.
+pub(super) fn device_bytes(top: BorrowedFd<'_>, id: u64) -> Result<u64, Errno> {
+    // SAFETY: all-zero bytes are a valid value of this struct of numbers.
+    let mut info: DeviceInfo = unsafe { zeroed() };
+    info.id = id;
+    // SAFETY: DEV_INFO reads the id of, and fills, a btrfs_ioctl_dev_info_args.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), DEV_INFO, &raw mut info) })?;
+    Ok(info.total_bytes)
 }
 
 /// Removes a subvolume, and first those that its user has made in it.

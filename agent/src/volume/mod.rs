@@ -14,11 +14,12 @@
 mod btrfs;
 mod layout;
 mod nursery;
+mod reserve;
 mod tree;
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 pub use nursery::{Nursery, sprout};
+use reserve::Reserve;
 pub use tree::TreeCount;
 pub(crate) use tree::for_each_entry;
 
@@ -108,6 +110,7 @@ pub struct Volume {
     top: OwnedFd,
     /// Held while subvolumes are made, exchanged and removed.
     changing: Mutex<()>,
+    reserve: Reserve,
 }
 
 impl Volume {
@@ -120,9 +123,13 @@ impl Volume {
         // discard: what is deleted takes no room on the host.
         seed.map(btrfs::scan).transpose()?;
         let top = mount_top(disk, MountFlags::empty(), c"subvolid=5,discard=async")?;
-        layout::prepare(top.as_fd(), setup)?;
+        let reserve = Reserve::of(disk)?;
+        prepare(top.as_fd(), setup, reserve)?;
+        if reserve::is_tight(top.as_fd())? {
+            reserve.lend(top.as_fd())?;
+        }
         syncfs(&top).doing(|| "sync the volume")?;
-        Ok(Self { top, changing: Mutex::default() })
+        Ok(Self { top, changing: Mutex::default(), reserve })
     }
 
     /// Removes what a reset has replaced, beside everything else: nobody waits for it, and what a crash leaves of it the next
@@ -191,6 +198,7 @@ impl Volume {
     pub fn flush(&self, trim: bool) -> Result<State, SystemError> {
         self.sync()?;
         if trim {
+            self.reserve.take_back(self.top.as_fd());
             match btrfs::trim(self.top.as_fd()) {
                 // A disk that cannot take space back.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
@@ -231,6 +239,17 @@ fn mount_top(disk: &Path, flags: MountFlags, options: &CStr) -> Result<OwnedFd, 
         .doing(|| format!("mount {} (btrfs) on {TOP}", disk.display()))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(rustix::fs::CWD, TOP, flags, Mode::empty()).doing(|| format!("open {TOP}"))
+}
+
+/// Brings a volume to the state that `setup` asks for, also one that is full.
+fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: Reserve) -> Result<(), SystemError> {
+    match layout::prepare(top, setup) {
+        Err(error) if error.errno() == Errno::NOSPC => {
+            reserve.lend(top)?;
+            layout::prepare(top, setup)
+        }
+        prepared => prepared,
+    }
 }
 
 /// Opens a directory of the volume that is ours by its path from the top.

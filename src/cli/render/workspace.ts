@@ -12,7 +12,7 @@ export function workspaceBlock(workspace: WorkspaceSummary): string {
 
 /** What `workspace status` prints. */
 export function workspaceStatus(workspace: WorkspaceSummary): string {
-  const { stopped, pending_reset: pendingReset } = workspace;
+  const { stopped, paused, pending_reset: pendingReset } = workspace;
   return lines([
     ...facts(workspace),
     ...seedFacts(workspace),
@@ -26,6 +26,7 @@ export function workspaceStatus(workspace: WorkspaceSummary): string {
     `Stops when idle for: ${workspace.ttl_seconds} s`,
     `Last activity: ${workspace.last_activity_at}`,
     ...(stopped === null ? [] : [`Stopped: ${stopped.reason}: ${printable(stopped.message)}`]),
+    ...(paused === null ? [] : [`Paused: ${paused.reason}: ${printable(paused.message)}`]),
     ...(pendingReset === null ? [] : [`Pending reset: ${printable(pendingReset)}`]),
   ]);
 }

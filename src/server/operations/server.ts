@@ -4,7 +4,7 @@ import { serverLogPath, serverSocketPath } from "../../host/paths.ts";
 import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
 
-export function serverHandlers({ paths, machines, lifecycle }: ServerContext): Handlers["server"] {
+export function serverHandlers({ paths, machines, workspaces, lifecycle }: ServerContext): Handlers["server"] {
   return {
     status: async () => {
       const { held, ready } = machines.counts();
@@ -19,17 +19,19 @@ export function serverHandlers({ paths, machines, lifecycle }: ServerContext): H
         ready_machines: ready,
       };
     },
-    stop: async ({ force }, call) => {
-      const { held } = machines.counts();
+    stop: async ({ force, keep_workspaces: keep }, call) => {
+      const kept = keep ? workspaces.list().filter(({ machine }) => machine !== undefined).length : 0;
+      const held = machines.counts().held - kept;
       // This call is one of them.
       const otherCalls = lifecycle.activeCalls - 1;
       if (!force && (held > 0 || otherCalls > 0)) {
         throw new PyroError("invalid_state", `the server is busy: machines=${held} calls=${otherCalls}`, {
           evidence: { machines: held, calls: otherCalls },
-          remedy: "wait for them, or run `pyro server stop --force`, which ends them",
+          remedy:
+            "wait for them, or run `pyro server stop --force`, which ends them; `--keep-workspaces` leaves workspaces running",
         });
       }
-      void call.ended.then(() => lifecycle.requestStop("asked to"));
+      void call.ended.then(() => lifecycle.requestStop("asked to", { keepWorkspaces: keep }));
       return { stopped: true, pid: process.pid };
     },
   };

@@ -75,6 +75,8 @@ function kernelParameters(plan: MachinePlan): string {
 
 export const pauseCall = (): ApiCall => ({ method: "PATCH", path: "/vm", body: { state: "Paused" } });
 
+export const resumeCall = (): ApiCall => ({ method: "PATCH", path: "/vm", body: { state: "Resumed" } });
+
 /** Writes a paused machine to files. */
 export function saveCall(files: TemplateFiles): ApiCall {
   return {

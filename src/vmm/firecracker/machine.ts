@@ -7,6 +7,7 @@ import type { ProcessIdentity } from "../../host/process-identity.ts";
 import { Scope } from "../../host/scope.ts";
 import {
   type Channel,
+  type MachinePlace,
   type MachinePlan,
   type RunningMachine,
   type TemplateFiles,
@@ -14,9 +15,9 @@ import {
   VOLUME_BYTES_MAX,
 } from "../driver.ts";
 import { explainRefusal, lastWords, vmmEnded } from "../vmm-exit.ts";
-import { growVolumeFile } from "../volume.ts";
+import { growVolumeFile, volumePathOf } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
-import { logOf, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
+import { adoptVmm, logOf, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { type ApiCall, type FirecrackerApi, openApi } from "./api.ts";
 import {
   API_SOCKET,
@@ -27,6 +28,7 @@ import {
   loadCall,
   lookAgainCall,
   pauseCall,
+  resumeCall,
   SAVED_STATE,
   saveCall,
   VSOCK_SOCKET,
@@ -71,14 +73,14 @@ export class FirecrackerMachine implements RunningMachine {
   readonly process: ProcessIdentity;
   readonly exited: Promise<VmmExit>;
   readonly #vmm: VmmProcess;
-  readonly #plan: MachinePlan;
+  readonly #plan: MachinePlace;
   readonly #deadlines: Deadlines;
   #api: FirecrackerApi | undefined;
 
   private constructor(
     vmm: VmmProcess,
     exited: Promise<VmmExit>,
-    { plan, deadlines }: { plan: MachinePlan; deadlines: Deadlines },
+    { plan, deadlines }: { plan: MachinePlace; deadlines: Deadlines },
   ) {
     this.#vmm = vmm;
     this.process = vmm.identity;
@@ -142,11 +144,17 @@ export class FirecrackerMachine implements RunningMachine {
       readOnlyPaths: [program.binary, ...files.readOnlyPaths, ...drivePaths(plan, true)],
       writablePaths: [...files.writablePaths, ...drivePaths(plan, false)],
       devices: ["/dev/kvm"],
+      lockedPath: volumePathOf(plan),
       limits: limitsFor(plan),
       descriptors: [],
     });
-    const exited = vmm.ended.then(({ code, signal }): VmmExit => ({ code, signal, ...readLog(logOf(directory)) }));
-    return new FirecrackerMachine(vmm, exited, { plan, deadlines: program.deadlines ?? DEADLINES });
+    return new FirecrackerMachine(vmm, exitOf(vmm, plan), { plan, deadlines: program.deadlines ?? DEADLINES });
+  }
+
+  /** Takes over one that another server has started. */
+  static adopt(launcher: string, place: MachinePlace, process: ProcessIdentity): FirecrackerMachine {
+    const vmm = adoptVmm(launcher, place.directory, process);
+    return new FirecrackerMachine(vmm, exitOf(vmm, place), { plan: place, deadlines: DEADLINES });
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
@@ -164,6 +172,14 @@ export class FirecrackerMachine implements RunningMachine {
     } catch (failure) {
       throw await explainRefusal(this.exited, failure);
     }
+  }
+
+  async pause(): Promise<void> {
+    await this.#call(pauseCall());
+  }
+
+  async resume(): Promise<void> {
+    await this.#call(resumeCall());
   }
 
   async save(files: TemplateFiles): Promise<void> {
@@ -233,6 +249,11 @@ export class FirecrackerMachine implements RunningMachine {
     });
   }
 }
+
+const exitOf = async ({ ended }: VmmProcess, { directory }: MachinePlace): Promise<VmmExit> => {
+  const { code, signal } = await ended;
+  return { code, signal, ...readLog(logOf(directory)) };
+};
 
 /** Copies device state out of a directory that the VMM could write to: a file, and none that a link of its name leads to. */
 async function takeState(saved: string, statePath: string): Promise<void> {

@@ -104,9 +104,10 @@ function socket(name: SocketName): string[] {
 }
 
 function drive({ slot, path, readOnly }: Drive): string[] {
-  // `unmap` makes a hole in the file of what the guest discards. `writeback` keeps the host's page cache and passes every guest flush on as fdatasync: acknowledged means on disk.
+  // A write that finds no room on the host stops the machine until it goes on, and never reaches the guest as an error. `unmap` makes a hole in the file of what the guest discards. `writeback` keeps the host's page cache and passes every guest flush on as fdatasync: acknowledged means on disk.
   const backend = `if=none,id=${slot},file=${escapeValue(path)},format=raw,cache=writeback,readonly=${readOnly ? "on" : "off,discard=unmap"}`;
-  return ["-drive", backend, "-device", `virtio-blk-device,drive=${slot},serial=${driveSerial(slot)}`];
+  const device = `virtio-blk-device,drive=${slot}${readOnly ? "" : ",werror=enospc"},serial=${driveSerial(slot)}`;
+  return ["-drive", backend, "-device", device];
 }
 
 /** A comma ends a value in QEMU's option syntax; doubled it stands for itself. */

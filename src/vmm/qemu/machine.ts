@@ -10,6 +10,7 @@ import {
   type Accelerator,
   type Channel,
   type DriveSlot,
+  type MachinePlace,
   type MachinePlan,
   type RunningMachine,
   type TemplateFiles,
@@ -18,9 +19,9 @@ import {
 } from "../driver.ts";
 import { SocketSlot } from "../socket-slot.ts";
 import { explainRefusal, lastWords, vmmEnded } from "../vmm-exit.ts";
-import { growVolumeFile } from "../volume.ts";
+import { growVolumeFile, volumePathOf } from "../volume.ts";
 import { takeBack } from "../shared-files.ts";
-import { startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
+import { adoptVmm, startVmm, type VmmLimits, type VmmProcess } from "../vmm-process.ts";
 import { SOCKET_NAMES, type SocketName } from "./arguments.ts";
 import { qemuFiles } from "./files.ts";
 import { loadState, QMP_DEADLINE_MS, saveState } from "./migration.ts";
@@ -64,7 +65,7 @@ export class QemuMachine implements RunningMachine {
   /** Settles when the process has ended and its sockets are closed. */
   readonly #gone: Promise<unknown>;
   readonly #vmm: VmmProcess;
-  readonly #plan: MachinePlan;
+  readonly #plan: MachinePlace;
   readonly #slots: Slots;
   readonly #console: Tail;
   #qmp: QmpClient | undefined;
@@ -72,7 +73,7 @@ export class QemuMachine implements RunningMachine {
   private constructor(
     vmm: VmmProcess,
     exited: Promise<VmmExit>,
-    parts: { plan: MachinePlan; slots: Slots; console: Tail },
+    parts: { plan: MachinePlace; slots: Slots; console: Tail },
   ) {
     this.#vmm = vmm;
     this.process = vmm.identity;
@@ -108,6 +109,7 @@ export class QemuMachine implements RunningMachine {
       ],
       writablePaths: [...drivePaths(plan, false), ...options.writablePaths],
       devices: accelerator === "kvm" ? ["/dev/kvm"] : [],
+      lockedPath: volumePathOf(plan),
       limits: limitsFor(plan),
       descriptors: options.descriptors,
     });
@@ -119,6 +121,23 @@ export class QemuMachine implements RunningMachine {
       outOfMemory: OUT_OF_MEMORY.test(how.vmmLog),
     }));
     return new QemuMachine(vmm, exited, { plan, slots, console });
+  }
+
+  /**
+   * Takes over one that another server has started: it connects to whoever listens, within a second.
+   * @throws PyroError invalid_state when a socket's path is too long
+   */
+  static async adopt(launcher: string, place: MachinePlace, process: ProcessIdentity): Promise<QemuMachine> {
+    await using scope = new Scope();
+    const { directory } = place;
+    const console = new Tail(CONSOLE_TAIL_BYTES);
+    const slots = await listenAll(directory, scope, (socket) => {
+      socket.on("data", (chunk: Buffer) => console.push(chunk)).resume();
+    });
+    const vmm = adoptVmm(launcher, directory, process);
+    scope.keep();
+    const exited = vmm.ended.then((how): VmmExit => ({ ...how, consoleTail: console.text() }));
+    return new QemuMachine(vmm, exited, { plan: place, slots, console });
   }
 
   async connect(channel: Channel, deadlineMs: number): Promise<Duplex> {
@@ -149,6 +168,14 @@ export class QemuMachine implements RunningMachine {
     } catch (failure) {
       throw await explainRefusal(this.exited, failure);
     }
+  }
+
+  async pause(): Promise<void> {
+    await this.#orExit((await this.#control()).execute("stop", {}, QMP_DEADLINE_MS));
+  }
+
+  async resume(): Promise<void> {
+    await this.#orExit((await this.#control()).execute("cont", {}, QMP_DEADLINE_MS));
   }
 
   async save(files: TemplateFiles): Promise<void> {

@@ -8,8 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { hostPaths, machineRuntimeDirectory } from "../../../src/host/paths.ts";
-import { identifyProcess, isAlive, type ProcessIdentity } from "../../../src/host/process-identity.ts";
-import { endLeftoverMachines, writeMachineRecord } from "../../../src/machine/machine-directory.ts";
+import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from "../../../src/host/process-identity.ts";
+import {
+  endLeftoverMachines,
+  keptRecord,
+  type Leftovers,
+  writeMachineRecord,
+} from "../../../src/machine/machine-directory.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "pyro-leftovers-"));
 await mkdir(join(directory, "real"));
@@ -22,7 +27,15 @@ after(async () => {
   await rm(directory, { recursive: true });
 });
 
-const end = async (): Promise<string[]> => await endLeftoverMachines(paths, (notice) => assert.fail(notice));
+const leftovers = (claimed: readonly string[] = []): Leftovers => ({
+  claimed: new Set(claimed),
+  end: async (monitor) => {
+    signalProcess(monitor, "SIGKILL");
+    await Promise.resolve();
+  },
+  onNotice: (notice) => assert.fail(notice),
+});
+const end = async (...claimed: string[]): Promise<string[]> => await endLeftoverMachines(paths, leftovers(claimed));
 
 async function machineDirectory(id: string): Promise<string> {
   const path = machineRuntimeDirectory(paths, id);
@@ -56,6 +69,39 @@ test("leftovers: a recorded VMM is ended and its directory removed", async () =>
   assert.equal(existsSync(path), false);
 });
 
+const KEPT = {
+  machineName: "qemu-tcg",
+  installDir: "/e",
+  environment: "debian:12",
+  environmentVersion: "1.0.0",
+  shape: { vcpuCount: 1, memoryMib: 512 },
+  executionMode: "guest_serial",
+  isolation: "emulated",
+  confinement: "full",
+} as const;
+
+test("leftovers: what a workspace claims goes on, as does what belongs to another state directory; the rest is ended", async () => {
+  const states = { mine: paths, unclaimed: paths, foreign: { ...paths, state: "/elsewhere" } };
+  const exits = new Map<string, Promise<unknown>>();
+  const identities = new Map<string, ProcessIdentity>();
+  for (const [id, of] of Object.entries(states)) {
+    const path = await machineDirectory(id);
+    const { identity, exit } = standIn(directory, "/dev/null");
+    await writeMachineRecord(path, { ...record(id, identity), kept: keptRecord(of, "/volume", KEPT) });
+    identities.set(id, identity);
+    exits.set(id, exit);
+  }
+  assert.deepEqual(await end("mine"), ["unclaimed"]);
+  assert.deepEqual(await exits.get("unclaimed"), [null, "SIGKILL"]);
+  for (const id of ["mine", "foreign"]) {
+    assert.ok(isAlive(identities.get(id) ?? assert.fail()) && existsSync(machineRuntimeDirectory(paths, id)), id);
+    signalProcess(identities.get(id) ?? assert.fail(), "SIGKILL");
+    await exits.get(id);
+  }
+  // One that is claimed and dead is no more than what it left.
+  assert.deepEqual((await end("mine")).toSorted(), ["foreign", "mine"]);
+});
+
 test("leftovers: a process that has the recorded pid by now is somebody else's", async () => {
   const path = await machineDirectory("reused");
   const { identity } = standIn(directory, "/dev/null");
@@ -83,7 +129,7 @@ test("leftovers: without a record, or with a broken one, the VMM is known by its
 
 test("leftovers: where no server has been there is nothing to end", async () => {
   assert.deepEqual(
-    await endLeftoverMachines(hostPaths({ PYRO_RUNTIME_DIR: join(directory, "new"), HOME: directory }), assert.fail),
+    await endLeftoverMachines(hostPaths({ PYRO_RUNTIME_DIR: join(directory, "new"), HOME: directory }), leftovers()),
     [],
   );
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { lstat, mkdtemp, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +54,24 @@ test("socket slot: the newest connection is the one that waits, and an older one
   young.destroy();
   taken.destroy();
   await slot.close();
+});
+
+test("socket slot: what lies at its path is replaced, and a link there leads nobody anywhere", async () => {
+  const path = newPath();
+  const first = await SocketSlot.listen(path);
+  const target = join(directory, "target");
+  await writeFile(target, "", { mode: 0o600 });
+  const second = await SocketSlot.listen(path);
+  await rm(path);
+  await symlink(target, path);
+  const third = await SocketSlot.listen(path);
+  assert.equal((await lstat(path)).isSocket(), true);
+  assert.equal((await stat(target)).mode & 0o777, 0o600);
+  const connected = await peer(path, "peer");
+  const taken = await third.take(5000);
+  assert.equal(await firstWords(taken), "peer");
+  for (const socket of [connected, taken]) socket.destroy();
+  for (const slot of [first, second, third]) await slot.close();
 });
 
 test("socket slot: nobody comes, and it ends at the deadline; then it can be asked again", async () => {

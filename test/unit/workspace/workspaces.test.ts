@@ -237,7 +237,7 @@ test("workspaces: a machine that ends on its own leaves a stopped workspace that
   await all.close();
 });
 
-test("workspaces: a killed server leaves them stopped, half-made ones are removed, and one bad record hurts no other", async () => {
+test("workspaces: a host that went down leaves them stopped, half-made ones are removed, and one bad record hurts no other", async () => {
   await using host = new FakeHost();
   const all = await host.workspaces();
   const [good, half, torn] = [await create(all), await create(all), await create(all)];
@@ -248,6 +248,7 @@ test("workspaces: a killed server leaves them stopped, half-made ones are remove
   await rewrite(half, (text) => text.replace('"state": "started"', '"state": "creating"'));
   await rewrite(torn, (text) => text.slice(0, 100));
   const notices: string[] = [];
+  host.machines.cut();
   const later = await host.workspaces((notice) => notices.push(notice));
   const found = later.find(good.record.id);
   assert.deepEqual([found.record.state, found.record.stopped?.reason], ["stopped", "server_ended"]);

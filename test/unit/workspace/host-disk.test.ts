@@ -1,0 +1,62 @@
+/** A disk of the host's that fills up under workspaces. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { PyroError } from "../../../src/contract/error.ts";
+import { HostDisk } from "../../../src/workspace/host-disk.ts";
+import { done, FakeHost } from "../../support/fake-host.ts";
+import { call, NEW_WORKSPACE } from "../../support/new-workspace.ts";
+
+const MIB = 1024 ** 2;
+/** Looking keeps no process alive; a server lives by its socket. */
+const alive = setInterval(() => undefined, 60_000);
+after(() => clearInterval(alive));
+
+test("host disk: it is full below the reserve, and has room again some way above", async () => {
+  const looks = [5000, 300, 255, 300, 383, 384, 300].map((mib) => mib * MIB);
+  const said: string[] = [];
+  await new Promise<void>((settle) => {
+    const disk = new HostDisk(async () => await Promise.resolve(looks.shift() ?? 0), {
+      isNeeded: () => {
+        if (looks.length === 0) settle();
+        return looks.length > 0;
+      },
+      onFull: (free) => said.push(`full ${free / MIB}`),
+      onRoom: () => said.push("room"),
+    });
+    disk.watch();
+    // One that looks already does not look twice as often.
+    disk.watch();
+  });
+  assert.deepEqual(said, ["full 255", "full 300", "full 383", "room"]);
+});
+
+test("host disk: machines stand still while it is full, which everybody is told, and go on by themselves", async () => {
+  await using host = new FakeHost();
+  const all = await host.workspaces();
+  const [made, other] = [await all.create(NEW_WORKSPACE, call), await all.create(NEW_WORKSPACE, call)];
+  host.freeBytes = 100 * MIB;
+  const ids = [made.machine?.id ?? "", other.machine?.id ?? ""];
+  await Promise.all(ids.map(async (id) => await done(host, `pause ${id}`)));
+  assert.match(made.paused?.message ?? "", /100 MiB free/);
+  const refused = async (work: Promise<unknown>): Promise<void> =>
+    await assert.rejects(work, (error: unknown) => {
+      assert.ok(PyroError.is(error) && error.code === "resource_exhausted", String(error));
+      assert.match(error.remedy ?? "", /--purge/);
+      return true;
+    });
+  await refused(made.command("true", call.signal));
+  await refused(made.createSnapshot("one"));
+  await refused(made.reset("baseline", call));
+  await refused(made.stop("asked", "it was stopped"));
+  await refused(all.create(NEW_WORKSPACE, call));
+  const machine = made.machine ?? assert.fail();
+  // Deleting is how room is made.
+  await all.delete(other.record.id, { force: true, purge: true });
+  assert.equal(made.machine, machine);
+  host.freeBytes = 1024 * MIB;
+  await done(host, `resume ${ids[0]}`);
+  await made.createSnapshot("one");
+  await made.stop("asked", "it was stopped");
+  assert.equal(made.record.stopped?.reason, "asked");
+  await all.close();
+});
