@@ -83,6 +83,28 @@ fn told_to_end_it_kills_the_program_and_is_gone_after_it() {
     is_gone(pipe);
 }
 
+/// Before the program is executed its process is still root's, whom a monitor without rights cannot kill.
+#[test]
+fn told_to_end_while_the_program_starts_it_ends_too() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    let scratch = Scratch::new("early");
+    let (log, directory) = (scratch.join("log"), scratch.join("vmm"));
+    fs::create_dir(&directory).unwrap();
+    for _ in 0..20 {
+        let mut command = launcher(&["--log", &log, "--namespaces", "--root", "--chdir", &directory]);
+        command.args(["--user", "1987654321", "--drop-capabilities", "--writable", &directory]);
+        let mut child = command.args(with_software()).args(["--", "/bin/sleep", "600"]).spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        while fs::read_to_string(&children).unwrap().is_empty() {}
+        // SAFETY: a process that this test started and has not waited for.
+        unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGTERM) };
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
+}
+
 #[test]
 fn a_killed_monitor_takes_the_program_along() {
     let scratch = Scratch::new("kill");

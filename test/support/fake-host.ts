@@ -119,8 +119,7 @@ export class FakeHost {
     const pyro = this.pyro();
     await pyro.server.stop({ force: true });
     pyro.close();
-    // A server that a test has signalled may still be writing its last lines.
-    rmSync(this.#root, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    rmSync(this.#root, { recursive: true, force: true });
   }
 }
 

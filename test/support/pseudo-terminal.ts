@@ -4,31 +4,27 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { PyroError } from "../../src/contract/error.ts";
 import { withDeadline } from "../../src/host/deadline.ts";
+import { AwaitedWords } from "./awaited-words.ts";
 
 const DEADLINE_MS = 120_000;
 
 export class PseudoTerminal {
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
-  readonly #listeners = new Set<() => void>();
+  readonly #words = new AwaitedWords(() => JSON.stringify(this.#shown));
   #shown = "";
-  #over = false;
 
   /** `script` gets `words` as its arguments. */
   constructor(script: string, words: readonly string[], env: NodeJS.ProcessEnv) {
-    const line = ["sh", "-c", script, "sh", ...words].map(quoted).join(" ");
-    this.#child = spawn("script", ["--quiet", "--return", "--command", `exec ${line}`, "/dev/null"], { env });
+    const [file = "", ...rest] = onTerminal(["sh", "-c", script, "sh", ...words]);
+    this.#child = spawn(file, rest, { env });
     this.#closed = once(this.#child, "close");
     this.#child.stdout?.on("data", (piece: Buffer) => {
       this.#shown += piece.toString();
-      this.#tell();
+      this.#words.tell();
     });
-    void this.#closed.then(() => {
-      this.#over = true;
-      this.#tell();
-    });
+    void this.#closed.then(() => this.#words.end());
   }
 
   get shown(): string {
@@ -51,43 +47,26 @@ export class PseudoTerminal {
 
   /** Waits until it shows what `pattern` matches. */
   async shows(pattern: RegExp): Promise<RegExpExecArray> {
-    let listener: (() => void) | undefined;
-    const found = new Promise<RegExpExecArray>((settle, reject) => {
-      listener = () => {
-        const match = pattern.exec(this.#shown);
-        if (match !== null) settle(match);
-        else if (this.#over) reject(this.#silent(pattern, "ended"));
-      };
-      this.#listeners.add(listener);
-      listener();
-    });
-    try {
-      return await withDeadline(found, DEADLINE_MS, () => this.#silent(pattern, "has not come that far"));
-    } finally {
-      if (listener !== undefined) this.#listeners.delete(listener);
-    }
+    return await this.#words.match(pattern, () => this.#shown, DEADLINE_MS);
   }
 
   /** Waits for its end; all that it showed. */
   async end(): Promise<string> {
-    await withDeadline(this.#closed, DEADLINE_MS, () => this.#silent(/its end/, "goes on"));
+    await withDeadline(this.#closed, DEADLINE_MS, () => this.#words.silent(/its end/, "goes on"));
     return this.#shown;
   }
 
   [Symbol.dispose](): void {
     this.#child.kill("SIGKILL");
   }
+}
 
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
-  #silent(pattern: RegExp, what: string): PyroError {
-    return new PyroError(
-      "deadline_exceeded",
-      `waiting for ${pattern}, it ${what}; it showed: ${JSON.stringify(this.#shown)}`,
-    );
-  }
+/**
+ * script(1), which gives a program a pseudo-terminal and ends as it does. `exec`: an interrupt that is typed would end its shell as
+ * well, and the shell's end be the one that is reported.
+ */
+export function onTerminal(line: readonly string[]): string[] {
+  return ["script", "--quiet", "--return", "--command", `exec ${line.map(quoted).join(" ")}`, "/dev/null"];
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,24 +1,22 @@
 /** What this process asks of VMMs, step by step: calls of Firecracker's API, commands of QEMU's monitor protocol. */
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { ClientRequest } from "node:http";
+import { ClientRequest } from "node:http";
 import { QmpClient } from "../../src/vmm/qemu/qmp.ts";
-
-/** Node tells of each HTTP request of this process on it (node:http). Calls to a guest's agent are HTTP/2, and not told. */
-const HTTP_REQUESTS = "http.client.request.start";
 
 export class VmmSteps {
   /** Called at each step, in the moment in which it is asked for. */
   onStep: (step: string) => void = () => undefined;
   #made: string[] = [];
   readonly #execute = QmpClient.prototype.execute;
-  readonly #onRequest = (message: unknown): void => {
-    const { method, path } = (message as { request: ClientRequest }).request;
-    this.#note(`${method} ${path}`);
-  };
+  readonly #end = ClientRequest.prototype.end;
 
   constructor() {
-    subscribe(HTTP_REQUESTS, this.#onRequest);
     const note = (step: string): void => this.#note(step);
+    const end = this.#end;
+    // Before anything is sent: what Node itself tells of a request comes when it is on its way, and a VMM may have answered it.
+    ClientRequest.prototype.end = function (this: ClientRequest, ...parts: unknown[]) {
+      note(`${this.method} ${this.path}`);
+      return Reflect.apply(end, this, parts) as ClientRequest;
+    };
     const execute = this.#execute;
     QmpClient.prototype.execute = async function (this: QmpClient, command, args, deadlineMs) {
       note(command);
@@ -34,7 +32,7 @@ export class VmmSteps {
   }
 
   [Symbol.dispose](): void {
-    unsubscribe(HTTP_REQUESTS, this.#onRequest);
+    ClientRequest.prototype.end = this.#end;
     QmpClient.prototype.execute = this.#execute;
   }
 

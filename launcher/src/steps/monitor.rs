@@ -30,10 +30,11 @@ pub(super) fn split(launch: &mut Launch) -> Result<(), Failure> {
     let (Some(asked), Some(log)) = (&launch.options.monitor, launch.log.take()) else { return Ok(()) };
     let log = BoundedLog::new(log, asked.log_bytes).doing(|| format!("log {}", asked.log.display()))?;
     let (output, input) = pipe_with(PipeFlags::CLOEXEC).doing(|| "pipe".into())?;
+    let (starting, started) = pipe_with(PipeFlags::CLOEXEC).doing(|| "pipe".into())?;
     let signals = Signals::block().doing(|| "signals".into())?;
     if let Some(child) = fork().doing(|| "fork".into())? {
-        drop(input);
-        let monitor = Monitor { child, output, signals, log };
+        drop((input, started));
+        let monitor = Monitor { child, starting: Some(starting), output, signals, log };
         if let Err(error) = monitor.drop_rights(launch) {
             // The child ends with this process.
             return Err(error).doing(|| "monitor".into());
@@ -41,7 +42,9 @@ pub(super) fn split(launch: &mut Launch) -> Result<(), Failure> {
         monitor.watch()
     }
     signals.unblock().doing(|| "signals".into())?;
-    drop(output);
+    drop((output, starting));
+    // The execution closes it, or the end of a launch that fails.
+    std::mem::forget(started);
     into_child(launch, &input).doing(|| "standard output".into())
 }
 
@@ -56,6 +59,8 @@ fn into_child(launch: &Launch, input: &OwnedFd) -> io::Result<()> {
 
 struct Monitor {
     child: Pid,
+    /// Ends when the program is executed. Until then it is a process of another user, whom the monitor cannot kill.
+    starting: Option<OwnedFd>,
     /// The program's standard output and error.
     output: OwnedFd,
     signals: Signals,
@@ -90,24 +95,22 @@ impl Monitor {
     /// Until the program is gone; then ends as it did.
     fn watch(mut self) -> ! {
         let mut open = true;
+        let mut asked_to_end = false;
         loop {
-            let mut events = vec![PollFd::new(&self.signals, PollFlags::IN)];
-            if open {
-                events.push(PollFd::new(&self.output, PollFlags::IN));
-            }
-            match poll(&mut events, None) {
-                Ok(_) | Err(Errno::INTR) => {}
+            let [signalled, executed, written] = match self.wait(open) {
+                Ok(events) => events,
                 Err(error) => self.give_up(error.into()),
-            }
-            let (signalled, written) =
-                (!events[0].revents().is_empty(), events.get(1).is_some_and(|event| !event.revents().is_empty()));
+            };
             if written {
                 open = self.copy();
             }
-            if !signalled {
+            if executed {
+                self.starting = None;
+            }
+            if !signalled && !executed {
                 continue;
             }
-            let asked_to_end = self.signals.take();
+            asked_to_end |= self.signals.take();
             match waitpid(Some(self.child), WaitOptions::NOHANG) {
                 Ok(Some((_, how))) => {
                     while open && self.copy_more() {}
@@ -116,11 +119,30 @@ impl Monitor {
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(error) => self.give_up(error.into()),
             }
-            if asked_to_end {
+            if asked_to_end && self.starting.is_none() {
                 // Its end comes as a signal too.
-                let _ = kill_process(self.child, Signal::KILL);
+                if let Err(error) = kill_process(self.child, Signal::KILL) {
+                    // The child ends with this process.
+                    self.give_up(error.into());
+                }
             }
         }
+    }
+
+    /// Waits for a signal, for the execution of the program, or, while its output is `open`, for some of that.
+    fn wait(&self, open: bool) -> Result<[bool; 3], Errno> {
+        let mut events = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        events.extend(self.starting.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        let before_output = events.len();
+        if open {
+            events.push(PollFd::new(&self.output, PollFlags::IN));
+        }
+        match poll(&mut events, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let came = |index: usize| events.get(index).is_some_and(|event| !event.revents().is_empty());
+        Ok([came(0), self.starting.is_some() && came(1), open && came(before_output)])
     }
 
     /// Copies what there is, one piece; false when no more will come.

@@ -105,7 +105,7 @@ test("a server that is killed in the middle of a call: a typed error, and the ne
   );
 });
 
-test("SIGTERM ends the server cleanly", async () => {
+test("SIGTERM ends the server cleanly, and the next call waits for its end and starts another", async () => {
   await using host = new FakeHost();
   using pyro = host.pyro();
   await pyro.env.list();
@@ -115,6 +115,9 @@ test("SIGTERM ends the server cleanly", async () => {
   await assert.rejects(machine.exec(["sleep"]), { code: "server_unavailable" });
   await assert.rejects(machine.exec(["true"]), { code: "server_unavailable" });
   assert.ok(host.history().includes("close 000000000001"));
+  await pyro.env.list();
+  assert.notEqual((await pyro.server.status()).pid, pid);
+  assert.equal(identifyProcess(pid ?? 0), undefined);
 });
 
 test("a client that is killed takes its machine along", async () => {
