@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pyro_seed::stream::MAX_PATH_BYTES;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -18,8 +19,9 @@ pub(super) type Steps = ReceiverStream<Result<proto::MakeSeedResponse, Status>>;
 const STEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Steps that wait for the host; more are not said.
 const WAITING_STEPS: usize = 4;
-/// A tree is gone through by calls of a function for each of its levels.
-const STACK_BYTES: usize = 256 << 20;
+/// A tree is gone through by calls of a function for each of its levels: 4 KiB for each that a path can have. The smallest
+/// machine has 256 MiB, and its kernel refuses what would take all of that.
+const STACK_BYTES: usize = MAX_PATH_BYTES / 2 * (4 << 10);
 
 impl AgentService {
     /// The work goes on when the call is cancelled: the machine is of no other use.
