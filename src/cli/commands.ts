@@ -24,6 +24,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.command.list": async () => (await import("./commands/detached.ts")).list,
   "workspace.command.attach": async () => (await import("./commands/detached.ts")).attach,
   "workspace.command.kill": async () => (await import("./commands/detached.ts")).kill,
+  "workspace.pull": async () => (await import("./commands/workspace.ts")).pull,
   "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
   "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
   "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,

@@ -14,6 +14,7 @@ import {
   snapshotSummary,
   treeSize,
   ttlSeconds,
+  WORKSPACE_PATH,
   workspaceReference,
   workspaceSummary,
 } from "./workspace.ts";
@@ -23,6 +24,11 @@ const DESTROYING = { readOnly: false, destructive: true };
 const READING = { readOnly: true, destructive: false };
 
 const workspace = workspaceReference;
+/** What becomes a word of a command line. */
+const text = z
+  .string()
+  .min(1)
+  .regex(/^[^\0]*$/, "it has no NUL bytes");
 const inTrash = z.boolean().default(false).describe("those that were deleted and can be restored");
 
 export const workspaceCreate = operation({
@@ -202,6 +208,47 @@ export const workspaceLogs = operation({
   mcp: READING,
 });
 
+export const workspacePull = operation({
+  name: "workspace.pull",
+  summary:
+    "Bring the commits of a workspace's git repository, with what is not committed, into one on the host as a branch",
+  input: z.object({
+    workspace,
+    branch: text.max(200).describe("branch of the host's repository that becomes what the workspace has"),
+    repository: text
+      .optional()
+      .describe("directory on this host in the repository that gets the commits; by default the current one"),
+    path: text
+      .startsWith("/")
+      .default(WORKSPACE_PATH)
+      .describe("directory in the guest in the repository that has them"),
+    message: text
+      .max(10_000)
+      .default("Changes from a pyro workspace")
+      .describe("of the commit that is made of what is not committed"),
+    force: z.boolean().default(false).describe("also when the branch loses commits that the workspace has not"),
+  }),
+  output: z.object({
+    workspace_id: z.string(),
+    repository: z.string(),
+    branch: z.string(),
+    commit: z.string().describe("what the branch is now"),
+    before: z.string().nullable().describe("what it was before; null: there was none"),
+    change: z.enum(["created", "forwarded", "replaced", "kept"]),
+    new_commits: z.number().describe("how many commits the host's repository did not have"),
+    made_commit: z.boolean().describe("whether the last of them was made of what was not committed"),
+  }),
+  events: null,
+  place: "server",
+  cli: {
+    path: ["workspace", "pull"],
+    positionals: ["workspace"],
+    short: { branch: "b", message: "m" },
+    examples: ["pyro workspace pull api --branch agent/fix", "pyro ws pull -b agent/fix -m 'What the agent did'"],
+  },
+  mcp: CHANGING,
+});
+
 export const workspaceReset = operation({
   name: "workspace.reset",
   summary: "Make a workspace's machine new and its tree that of a snapshot",
@@ -271,3 +318,5 @@ export const snapshotDelete = operation({
   },
   mcp: DESTROYING,
 });
+
+export type WorkspacePulled = z.infer<typeof workspacePull.output>;

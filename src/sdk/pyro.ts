@@ -10,7 +10,7 @@ import { Machine } from "./machine.ts";
 import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
 import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { Rpc } from "./rpc.ts";
-import { withAbsolutePaths } from "./own-paths.ts";
+import { withAbsolutePaths, withRepository } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
 import { serverEntry } from "./server-start.ts";
 
@@ -62,6 +62,7 @@ export class Pyro implements Methods {
       delete: this.#method("workspace", "delete"),
       restore: this.#method("workspace", "restore"),
       exec: this.#command("workspace", "exec"),
+      pull: withRepository(this.#method("workspace", "pull")),
       logs: this.#method("workspace", "logs"),
       reset: this.#method("workspace", "reset"),
       command: {

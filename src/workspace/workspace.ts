@@ -12,6 +12,7 @@ import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
+import { pullCommits, type Pulled, type PullRequest } from "./pull/pull.ts";
 import { endOrphans } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
@@ -235,6 +236,16 @@ export class Workspace {
     }, signal);
     await started;
     return command;
+  }
+
+  /**
+   * Brings the commits of its repository into one of the host's. No command of the user's: it has no number, and is not logged.
+   * @throws PyroError as `pullCommits`, invalid_state when it is not started
+   */
+  async pull(request: Omit<PullRequest, "machine" | "scratch">): Promise<Pulled> {
+    const machine = await this.#take(async () => await Promise.resolve(this.#started()), request.signal);
+    this.#active();
+    return await pullCommits({ ...request, machine, scratch: this.#parts.directory });
   }
 
   /** Its detached commands, while it is started. */

@@ -4,7 +4,14 @@ import { directoryOfNew } from "../default-workspace.ts";
 import type { CliCommand, Invocation } from "../invocation.ts";
 import { toJson } from "../json.ts";
 import { printable } from "../printable.ts";
-import { commandHead, workspaceBlock, workspaceList, workspaceReset, workspaceStatus } from "../render/workspace.ts";
+import {
+  commandHead,
+  workspaceBlock,
+  workspaceList,
+  workspacePulled,
+  workspaceReset,
+  workspaceStatus,
+} from "../render/workspace.ts";
 import { warnOfSeed } from "../seed-progress.ts";
 import { answering, starting } from "./answer.ts";
 
@@ -16,6 +23,7 @@ export const start = starting((pyro) => pyro.workspace.start, workspaceBlock);
 export const stop = answering((pyro) => pyro.workspace.stop, workspaceBlock);
 export const flatten = answering((pyro) => pyro.workspace.flatten, workspaceStatus);
 export const restore = answering((pyro) => pyro.workspace.restore, workspaceBlock);
+export const pull = answering((pyro) => pyro.workspace.pull, workspacePulled);
 export const reset = starting((pyro) => pyro.workspace.reset, workspaceReset);
 
 /** What was printed goes to where it went: errors to standard error. */

@@ -1,5 +1,6 @@
 /** Workspaces, as a person reads them. */
 import type { LoggedCommand, SnapshotSummary, WorkspaceSummary } from "../../contract/workspace.ts";
+import type { WorkspacePulled } from "../../contract/workspace-operations.ts";
 import { printable } from "../printable.ts";
 import { bytesText } from "./units.ts";
 
@@ -28,6 +29,14 @@ export function workspaceStatus(workspace: WorkspaceSummary): string {
     ...(stopped === null ? [] : [`Stopped: ${stopped.reason}: ${printable(stopped.message)}`]),
     ...(paused === null ? [] : [`Paused: ${paused.reason}: ${printable(paused.message)}`]),
     ...(pendingReset === null ? [] : [`Pending reset: ${printable(pendingReset)}`]),
+  ]);
+}
+
+/** What `workspace pull` prints. */
+export function workspacePulled(pulled: WorkspacePulled): string {
+  const { workspace_id: id, branch, commit, change, new_commits: count, made_commit: made } = pulled;
+  return lines([
+    `[workspace-pull] workspace_id=${id} branch=${printable(branch)} commit=${commit} change=${change} new_commits=${count} made_commit=${made}`,
   ]);
 }
 

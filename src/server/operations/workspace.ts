@@ -1,8 +1,9 @@
 import type * as z from "zod";
+import { PyroError } from "../../contract/error.ts";
 import type { workspaceCreate } from "../../contract/workspace-operations.ts";
 import type { WorkspaceSummary } from "../../contract/workspace.ts";
 import type { ServerContext } from "../context.ts";
-import { displayed, GIT_TRUST } from "../command-line.ts";
+import { displayed, environmentOf, GIT_TRUST } from "../command-line.ts";
 import { claimStreams, execute } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
@@ -62,6 +63,7 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
     },
     restore: async ({ workspace }) => await summaryOf(await workspaces.restore(workspace)),
     exec: execHandler(context),
+    pull: pullHandler(context),
     logs: async ({ workspace }) => {
       const found = workspaces.find(workspace);
       const entries = await found.loggedCommands();
@@ -108,6 +110,21 @@ function execHandler(context: ServerContext): Handlers["workspace"]["exec"] {
     } finally {
       streams?.finish();
     }
+  };
+}
+
+function pullHandler({ workspaces }: ServerContext): Handlers["workspace"]["pull"] {
+  return async ({ workspace: reference, repository, branch, message, path, force }, { signal }) => {
+    // The SDK says which is meant where the caller does not.
+    if (repository?.startsWith("/") !== true) {
+      throw new PyroError("invalid_argument", "repository: expected an absolute path");
+    }
+    const workspace = workspaces.find(reference);
+    const env = environmentOf(GIT_TRUST);
+    const pulled = await workspace.pull({ repository, branch, message, path, force, env, signal });
+    const { commit, before, change, made: made_commit, newCommits: new_commits } = pulled;
+    const workspace_id = workspace.record.id;
+    return { workspace_id, repository, branch, commit, before, change, new_commits, made_commit };
   };
 }
 
