@@ -11,6 +11,7 @@ import {
   loggedCommand,
   newWorkspaceName,
   snapshotName,
+  snapshotPins,
   snapshotSummary,
   treeSize,
   ttlSeconds,
@@ -75,9 +76,9 @@ export const workspaceList = operation({
 
 export const workspaceStatus = operation({
   name: "workspace.status",
-  summary: "Show one workspace",
+  summary: "Show one workspace, and what its snapshots pin",
   input: z.object({ workspace }),
-  output: workspaceSummary,
+  output: workspaceSummary.extend({ snapshot_pins: snapshotPins }),
   events: null,
   place: "server",
   cli: { path: ["workspace", "status"], positionals: ["workspace"], examples: ["pyro workspace status api"] },

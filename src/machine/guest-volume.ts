@@ -10,6 +10,9 @@ import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
 /** Writing a guest's memory full of dirty pages to a slow disk. */
 const SYNC_DEADLINE_MS = 120_000;
 
+/** What a count that is bounded in the guest may take longer on a loaded host. */
+const PINS_SLACK_MS = 10_000;
+
 /** Copying up to 64 GiB under emulation. */
 const FLATTEN_DEADLINE_MS = 4 * 3_600_000;
 
@@ -24,6 +27,11 @@ export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineV
     },
     deleteSnapshot: async (snapshotId) => {
       await explained("deleting a snapshot", agent.deleteSnapshot({ snapshotId }, options));
+    },
+    countPins: async (ids, limitMs) => {
+      const call = agent.countPins({ snapshotIds: [...ids], limitMs }, { timeoutMs: limitMs + PINS_SLACK_MS });
+      const { pins, complete } = await explained("counting what snapshots pin", call);
+      return complete ? new Map(pins.map(({ snapshotId, bytes }) => [snapshotId, Number(bytes)])) : undefined;
     },
     flatten: async () => {
       const call = agent.flattenVolume({}, { timeoutMs: FLATTEN_DEADLINE_MS });

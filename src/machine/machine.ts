@@ -112,6 +112,11 @@ export interface MachineVolume {
   createSnapshot(id: string): Promise<{ volume: VolumeState; tree: TreeCount }>;
   /** @throws PyroError not_found */
   deleteSnapshot(id: string): Promise<void>;
+  /**
+   * Bytes that would be free if only this snapshot was deleted, by the ids of those that are there; undefined: they were not
+   * counted to the end within the limit.
+   */
+  countPins(ids: readonly string[], limitMs: number): Promise<ReadonlyMap<string, number> | undefined>;
   /** Moves what lies on the seed into the volume, which needs the seed no more. @throws PyroError resource_exhausted */
   flatten(): Promise<VolumeState>;
   /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */

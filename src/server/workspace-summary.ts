@@ -1,7 +1,7 @@
 /** Workspaces as the contract shows them. */
 import type * as z from "zod";
 import type { MachineName } from "../contract/run.ts";
-import type { workspaceReset } from "../contract/workspace-operations.ts";
+import type { workspaceReset, workspaceStatus } from "../contract/workspace-operations.ts";
 import { type Paused, type SnapshotSummary, WORKSPACE_PATH, type WorkspaceSummary } from "../contract/workspace.ts";
 import type { OpenMachine } from "../machine/machine.ts";
 import type { WorkspaceRecord } from "../workspace/record.ts";
@@ -15,6 +15,14 @@ export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary>
   const { record, machine, runningCommands } = workspace;
   const { paused } = workspace;
   return summary(record, { machine, runningCommands, paused, diskBytes: await workspace.diskBytes() });
+}
+
+/** With what its snapshots pin, which is counted for it. */
+export async function statusOf(workspace: Workspace): Promise<z.infer<typeof workspaceStatus.output>> {
+  const summarized = await summaryOf(workspace);
+  const { countedAt, unknown, pins } = await workspace.pins();
+  const snapshots = pins.map(({ name, bytes }) => ({ snapshot_name: name, bytes_pinned: bytes }));
+  return { ...summarized, snapshot_pins: { counted_at: countedAt, unknown, snapshots } };
 }
 
 /** One in the trash. */

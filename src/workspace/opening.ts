@@ -70,6 +70,7 @@ export function startedOn(
     state: "started",
     stopped: null,
     pending_reset: null,
+    pins: null,
     machine_id: machine.id,
     machine: machine.machineName,
     environment_version: machine.environmentVersion,

@@ -58,6 +58,11 @@ const workspaceRecord = z.object({
   machine_id: z.string().nullable().default(null),
   stopped: z.object({ reason: stopReason, message: z.string(), at: z.string() }).nullable(),
   snapshots: z.array(snapshotRecord),
+  /** What each snapshot pinned when the workspace was stopped, in bytes by its id; null: not known. */
+  pins: z
+    .object({ at: z.string(), bytes: z.record(z.string(), z.number()) })
+    .nullable()
+    .default(null),
   /** Name of the snapshot that the next start makes the workspace a copy of: a reset that was not finished. */
   pending_reset: z.string().nullable(),
   /** Commands since it was made or reset. */

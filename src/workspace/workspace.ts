@@ -13,6 +13,7 @@ import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
 import { endOrphans } from "./orphans.ts";
+import { Pins, type PinsView } from "./pins.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
@@ -50,6 +51,7 @@ export class Workspace {
   readonly #idle = new IdleTimer(() => void this.#expire());
   #adopting: Promise<void> = Promise.resolve();
   readonly #pause = new Pause();
+  readonly #pins = new Pins(() => ({ record: this.record, machine: this.#machine, paused: this.paused }));
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
@@ -250,6 +252,11 @@ export class Workspace {
     return this.#snapshots().list();
   }
 
+  /** What each snapshot pins, now or as it was at the stop. Waits for no turn. */
+  async pins(): Promise<PinsView> {
+    return await this.#pins.view();
+  }
+
   async createSnapshot(name: string): Promise<SnapshotView> {
     return await this.#take(async () => {
       const table = this.#snapshots();
@@ -274,7 +281,8 @@ export class Workspace {
     await this.#take(async () => {
       const { id } = this.#snapshots().deletable(name);
       this.#pause.refuse(this.#machine, this.record.id);
-      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id) });
+      // What it held together with another one is that one's now.
+      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id), pins: null });
       await this.#machine?.volume?.deleteSnapshot(id);
       this.#active();
     });
@@ -341,6 +349,7 @@ export class Workspace {
     // One that stands still answers nothing.
     const answers = this.paused === undefined;
     if (answers) await this.#commands.end(GRACE_MS);
+    const pins = answers && trim ? await this.#pins.atStop(machine) : null;
     const written = answers ? await this.#sync.now(machine, trim) : undefined;
     this.#machine = undefined;
     this.#stopped.add(machine);
@@ -351,6 +360,7 @@ export class Workspace {
       state: "stopped",
       machine_id: null,
       stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
+      pins,
       changed: written === undefined || this.#isChanged(written),
     });
   }

@@ -374,6 +374,7 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     machine_id: null,
     stopped: null,
     snapshots: [],
+    pins: null,
     pending_reset: null,
     command_count: 0,
     reset_count: 0,

@@ -20,6 +20,8 @@ const WRITTEN_DEADLINE_MS = 10_000;
 const ALONE_SECONDS = 2;
 const DEADLINE_MS = 10_000;
 
+const MIB = 1024 ** 2;
+
 export interface WorkspaceCase {
   readonly name: string;
   /** Fills the directory of the host that the workspace begins with; absent: it begins empty. */
@@ -152,6 +154,33 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       assert.equal((await pyro.workspace.status({ workspace: id })).changed, false);
       await pyro.workspace.snapshot.delete({ workspace: id, snapshot: "one" });
       await assert.rejects(pyro.workspace.reset({ workspace: id, snapshot: "one" }), { code: "not_found" });
+    },
+  },
+  {
+    name: "status says what each snapshot pins, which is what comes back with it",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const pinned = async (): Promise<(number | null)[]> => {
+        const { snapshot_pins: pins } = await pyro.workspace.status({ workspace: id });
+        return pins.snapshots.map(({ bytes_pinned: bytes }) => bytes && Math.round(bytes / MIB));
+      };
+      await workspace.sh("for name in one two both copied; do head -c 8M /dev/urandom > $name; done; sync");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "first" });
+      assert.deepEqual(await pinned(), [0]);
+      await workspace.sh("rm one; cp --reflink=always copied copy; rm copied; sync");
+      assert.deepEqual(await pinned(), [8]);
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "second" });
+      await workspace.sh("rm both; head -c 8M /dev/urandom > two; sync");
+      // What both hold neither frees alone.
+      assert.deepEqual(await pinned(), [8, 0]);
+      await pyro.workspace.stop({ workspace: id });
+      assert.deepEqual(await pinned(), [8, 0]);
+      await pyro.workspace.start({ workspace: id });
+      const used = async (): Promise<number> => Number(await workspace.sh("df -B1M --output=used . | tail -n 1"));
+      const before = await used();
+      await pyro.workspace.snapshot.delete({ workspace: id, snapshot: "first" });
+      assert.deepEqual(await pinned(), [16]);
+      await until(async () => before - (await used()) === 8, DEADLINE_MS, "what it pinned is free");
     },
   },
   {

@@ -182,6 +182,13 @@ impl Agent for AgentService {
         self.drop_snapshot(&request.into_inner()).await.map(Response::new)
     }
 
+    async fn count_pins(
+        &self,
+        request: Request<proto::CountPinsRequest>,
+    ) -> Result<Response<proto::CountPinsResponse>, Status> {
+        self.weigh_snapshots(request.into_inner()).await.map(Response::new)
+    }
+
     async fn sync_volume(
         &self,
         request: Request<proto::SyncVolumeRequest>,

@@ -14,7 +14,9 @@
 mod btrfs;
 mod layout;
 mod nursery;
+mod pins;
 mod reserve;
+mod search;
 mod tree;
 
 use std::ffi::CStr;
@@ -22,12 +24,14 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 pub use nursery::{Nursery, sprout};
+pub use pins::Pin;
 use reserve::Reserve;
 pub use tree::TreeCount;
 pub(crate) use tree::for_each_entry;
@@ -91,6 +95,12 @@ impl SnapshotId {
 
     fn path(&self) -> String {
         format!("{}/{}", layout::SNAPSHOTS, self.0)
+    }
+
+    /// As the host gave it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -176,8 +186,17 @@ impl Volume {
     pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<State, SystemError> {
         let _changing = self.changing();
         btrfs::remove(self.top.as_fd(), &id.path())?;
-        self.sync()?;
+        btrfs::sync_and_clean(self.top.as_fd()).doing(|| "sync the volume")?;
         self.state()
+    }
+
+    /// What each of these snapshots alone holds; those that are not there are left out. None: not counted within `limit`.
+    /// Changes that are made meanwhile may or may not be seen.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn count_pins(&self, ids: &[SnapshotId], limit: Duration) -> Result<Option<Vec<Pin>>, SystemError> {
+        pins::count(self.top.as_fd(), ids, Instant::now() + limit)
     }
 
     /// Moves what lies on the seed to the volume's own device: it needs the seed no more.
@@ -220,7 +239,7 @@ impl Volume {
         let workspace = open_directory(self.top.as_fd(), layout::WORKSPACE)?;
         let space = rustix::fs::fstatvfs(&self.top).doing(|| "look at the volume's space")?;
         Ok(State {
-            workspace_generation: btrfs::changed_in(&workspace).doing(|| "look at the workspace's subvolume")?,
+            workspace_generation: btrfs::look(&workspace).doing(|| "look at the workspace's subvolume")?.changed_in,
             total_bytes: space.f_blocks * space.f_frsize,
             used_bytes: (space.f_blocks - space.f_bfree) * space.f_frsize,
         })

@@ -8,7 +8,7 @@ import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
 import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
 import type { NewWorkspace } from "../../workspace/workspaces.ts";
-import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts";
+import { deletedSummary, resetSummary, statusOf, summaryOf } from "../workspace-summary.ts";
 
 /** Linux SIGKILL. */
 const SIGKILL = 9;
@@ -30,7 +30,7 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       const found = all.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
       return { count: found.length, workspaces: found, unreadable: workspaces.unreadable };
     },
-    status: async ({ workspace }) => await summaryOf(workspaces.find(workspace)),
+    status: async ({ workspace }) => await statusOf(workspaces.find(workspace)),
     update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds }) => {
       const found = workspaces.find(workspace);
       const removed = Object.fromEntries(remove_label.map((key) => [key, null]));
