@@ -109,6 +109,7 @@ export const workspaceSummary = z.object({
     .nullable()
     .describe("why it is stopped"),
   paused: paused.nullable().describe("why its machine stands still though it is started; it goes on by itself"),
+  volume_bytes: z.number().describe("size of its volume; 2 GiB of that are kept for when it is full"),
   disk_bytes: z.number().describe("what its volume takes on the host's disk"),
   deleted_at: z.string().nullable().describe("when it was moved to the trash"),
 });

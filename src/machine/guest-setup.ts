@@ -27,7 +27,7 @@ const WARM_UP = ["/bin/sh", "-c", "/bin/ls -l /; /bin/cat /etc/passwd /etc/group
 export async function configureGuest(
   link: GuestLink,
   machineId: string,
-  volume?: VolumeRequest,
+  volume?: VolumeRequest & { readonly driveBytes: number | undefined },
 ): Promise<VolumeState | undefined> {
   try {
     const answer = await link.agent.configure(
@@ -45,6 +45,7 @@ export async function configureGuest(
                 snapshotIds: [...volume.snapshotIds],
                 resetTo: volume.resetTo ?? "",
                 seeded: volume.seedPath !== undefined,
+                driveBytes: BigInt(volume.driveBytes ?? 0),
               },
             }),
       },

@@ -117,6 +117,11 @@ export interface MachineVolume {
    * counted to the end within the limit.
    */
   countPins(ids: readonly string[], limitMs: number): Promise<ReadonlyMap<string, number> | undefined>;
+  /**
+   * Makes it larger: its file, its drive, and the file system on it. One that is as large already stays as it is.
+   * @throws PyroError invalid_argument when it would shrink, vmm_failed
+   */
+  grow(sizeBytes: number): Promise<VolumeState>;
   /** Moves what lies on the seed into the volume, which needs the seed no more. @throws PyroError resource_exhausted */
   flatten(): Promise<VolumeState>;
   /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */

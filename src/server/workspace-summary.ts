@@ -6,6 +6,7 @@ import { type Paused, type SnapshotSummary, WORKSPACE_PATH, type WorkspaceSummar
 import type { OpenMachine } from "../machine/machine.ts";
 import type { WorkspaceRecord } from "../workspace/record.ts";
 import type { SnapshotView } from "../workspace/snapshots.ts";
+import { NO_VOLUME, type VolumeSize } from "../workspace/volume-size.ts";
 import type { Workspace } from "../workspace/workspace.ts";
 
 type ResetSummary = z.infer<typeof workspaceReset.output>["workspace_reset"];
@@ -14,7 +15,7 @@ export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary>
   await workspace.adopted();
   const { record, machine, runningCommands } = workspace;
   const { paused } = workspace;
-  return summary(record, { machine, runningCommands, paused, diskBytes: await workspace.diskBytes() });
+  return summary(record, { machine, runningCommands, paused, volume: await workspace.volumeSize() });
 }
 
 /** With what its snapshots pin, which is counted for it. */
@@ -27,7 +28,7 @@ export async function statusOf(workspace: Workspace): Promise<z.infer<typeof wor
 
 /** One in the trash. */
 export function deletedSummary(record: WorkspaceRecord): WorkspaceSummary {
-  return summary(record, { machine: undefined, runningCommands: 0, paused: undefined, diskBytes: 0 });
+  return summary(record, { machine: undefined, runningCommands: 0, paused: undefined, volume: NO_VOLUME });
 }
 
 export function snapshotSummaryOf(workspaceId: string, snapshot: SnapshotView): SnapshotSummary {
@@ -60,7 +61,7 @@ function summary(
     machine: OpenMachine | undefined;
     runningCommands: number;
     paused: Paused | undefined;
-    diskBytes: number;
+    volume: VolumeSize;
   },
 ): WorkspaceSummary {
   return {
@@ -99,7 +100,8 @@ function summary(
     pending_reset: record.pending_reset,
     stopped: record.stopped,
     paused: now.paused ?? null,
-    disk_bytes: now.diskBytes,
+    volume_bytes: now.volume.sizeBytes,
+    disk_bytes: now.volume.diskBytes,
     deleted_at: record.deleted_at,
   };
 }

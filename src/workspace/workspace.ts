@@ -1,5 +1,5 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
@@ -18,6 +18,7 @@ import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
+import { grow, sizeOf, type VolumeSize } from "./volume-size.ts";
 import { VolumeSync } from "./volume-sync.ts";
 
 /** How long commands have to end before their machine does. */
@@ -137,10 +138,18 @@ export class Workspace {
     });
   }
 
-  /** Bytes that the volume takes on the host's disk. */
-  async diskBytes(): Promise<number> {
-    const found = await stat(volumePath(this.#parts.directory)).catch(() => undefined);
-    return found === undefined ? 0 : found.blocks * 512;
+  async volumeSize(): Promise<VolumeSize> {
+    return await sizeOf(volumePath(this.#parts.directory));
+  }
+
+  /** Makes its volume larger. @throws PyroError invalid_argument when it would shrink, resource_exhausted */
+  async growVolume(sizeBytes: number): Promise<void> {
+    await this.#take(async () => {
+      this.#pause.refuse(this.#machine, this.record.id);
+      await grow(volumePath(this.#parts.directory), sizeBytes);
+      await this.#machine?.volume?.grow(sizeBytes);
+      this.#active();
+    });
   }
 
   /** The first start, of a workspace whose volume was just made. */

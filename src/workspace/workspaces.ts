@@ -50,6 +50,16 @@ export interface NewWorkspace {
   readonly seedIgnore: boolean;
 }
 
+/** What is not there stays as it is. */
+export interface WorkspaceChange {
+  /** Null: none. */
+  readonly name?: string | null;
+  /** Null: without. */
+  readonly labels: Readonly<Record<string, string | null>>;
+  readonly ttlSeconds?: number | undefined;
+  readonly volumeBytes?: number | undefined;
+}
+
 /** What a creation tells while it lasts, and how it is cancelled. */
 export interface CreateCall extends StartCall {
   readonly onSeed: (progress: SeedProgress) => void;
@@ -163,18 +173,18 @@ export class Workspaces {
     await workspace.flatten();
   }
 
-  /** Changes name, labels or idle time. @throws PyroError already_exists */
-  async update(
-    workspace: Workspace,
-    change: { name?: string | null; labels: Readonly<Record<string, string | null>>; ttlSeconds?: number | undefined },
-  ): Promise<void> {
+  /** Changes name, labels or idle time, or makes the volume larger. @throws PyroError already_exists, invalid_argument */
+  async update(workspace: Workspace, change: WorkspaceChange): Promise<void> {
     const { name } = change;
-    const apply = async (): Promise<void> =>
+    const apply = async (): Promise<void> => {
+      // The one thing that can be refused comes first.
+      if (change.volumeBytes !== undefined) await workspace.growVolume(change.volumeBytes);
       await workspace.update((record) => ({
         ...(name === undefined ? {} : { name }),
         labels: mergedLabels(record.labels, change.labels),
         ...(change.ttlSeconds === undefined ? {} : { ttl_seconds: change.ttlSeconds }),
       }));
+    };
     if (typeof name === "string" && name !== workspace.record.name) await this.#withName(name, apply);
     else await apply();
   }

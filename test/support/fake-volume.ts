@@ -10,7 +10,7 @@ export class FakeDisk {
   readonly #trees = new Map<string, string>();
   readonly snapshots = new Set<string>();
   /** What is thrown by the next call of this name. */
-  readonly failures = new Map<"sync" | "createSnapshot" | "countPins", PyroError>();
+  readonly failures = new Map<"sync" | "createSnapshot" | "countPins" | "grow", PyroError>();
   readonly calls: string[] = [];
   /** What every snapshot pins; undefined: it is not counted to the end. */
   pinnedBytes: number | undefined = 4096;
@@ -47,6 +47,11 @@ export class FakeDisk {
           ? undefined
           : new Map(ids.filter((id) => this.snapshots.has(id)).map((id) => [id, this.pinnedBytes ?? 0]));
       },
+      grow: async (sizeBytes) => {
+        this.calls.push(`grow ${sizeBytes}`);
+        this.#fail("grow");
+        return await Promise.resolve(this.#state());
+      },
       flatten: async () => {
         this.calls.push("flatten");
         return await Promise.resolve(this.#state());
@@ -59,7 +64,7 @@ export class FakeDisk {
     };
   }
 
-  #fail(name: "sync" | "createSnapshot" | "countPins"): void {
+  #fail(name: "sync" | "createSnapshot" | "countPins" | "grow"): void {
     const failure = this.failures.get(name);
     this.failures.delete(name);
     if (failure !== undefined) throw failure;

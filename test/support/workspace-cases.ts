@@ -184,6 +184,26 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
     },
   },
   {
+    name: "a volume grows while it is used and while it is not, and never shrinks",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const room = async (): Promise<number> => Number(await workspace.sh("df -B1G --output=size . | tail -n 1"));
+      const before = await room();
+      await workspace.sh("echo kept > file");
+      const grown = await pyro.workspace.update({ workspace: id, volume_gib: 80 });
+      assert.deepEqual([grown.volume_bytes, await room()], [80 * 1024 * MIB, before + 16]);
+      await assert.rejects(pyro.workspace.update({ workspace: id, volume_gib: 79 }), { code: "invalid_argument" });
+      await pyro.workspace.stop({ workspace: id });
+      await assert.rejects(pyro.workspace.update({ workspace: id, volume_gib: 79 }), { code: "invalid_argument" });
+      await pyro.workspace.update({ workspace: id, volume_gib: 100 });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await room(), before + 36);
+      assert.equal(await workspace.sh("fallocate -l 90G large && cat file"), "kept\n");
+      await pyro.workspace.reset({ workspace: id });
+      assert.equal(await room(), before + 36);
+    },
+  },
+  {
     name: "what finished commands wrote survives kill -9 of the VMM",
     run: async (workspace) => {
       const { pyro, id } = workspace;

@@ -148,7 +148,7 @@ fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
         "baseline" => Some(Source::Baseline),
         id => Some(Source::Snapshot(SnapshotId::parse(id)?)),
     };
-    Ok(Setup { snapshots, reset_to, seeded: setup.seeded })
+    Ok(Setup { snapshots, reset_to, seeded: setup.seeded, drive_bytes: setup.drive_bytes })
 }
 
 fn workspace(path: String) -> Result<PathBuf, String> {
@@ -174,6 +174,7 @@ mod tests {
                 snapshot_ids: vec!["a".into()],
                 reset_to: "baseline".into(),
                 seeded: true,
+                drive_bytes: 5,
             }),
             alone_limit_seconds: 60,
         }

@@ -1,4 +1,4 @@
-//! CreateSnapshot, DeleteSnapshot, CountPins, SyncVolume and FlattenVolume. The work is done beside the runtime's one thread, which a disk must not hold
+//! CreateSnapshot, DeleteSnapshot, CountPins, GrowVolume, SyncVolume and FlattenVolume. The work is done beside the runtime's one thread, which a disk must not hold
 //! up, and goes on when the call is cancelled.
 
 use std::sync::Arc;
@@ -48,6 +48,17 @@ impl AgentService {
     ) -> Result<proto::SyncVolumeResponse, Status> {
         let state = self.on_volume(move |volume| volume.flush(request.trim)).await?;
         Ok(proto::SyncVolumeResponse { volume: Some(state_message(state)) })
+    }
+
+    pub(super) async fn grow_file_system(
+        &self,
+        request: proto::GrowVolumeRequest,
+    ) -> Result<proto::GrowVolumeResponse, Status> {
+        self.volume()?;
+        let shared = Arc::clone(&self.shared);
+        let grown = tokio::task::spawn_blocking(move || shared.guest.grow_volume(request.drive_bytes)).await;
+        let state = grown.map_err(messages::internal)?.map_err(|error| failure(&error))?;
+        Ok(proto::GrowVolumeResponse { volume: Some(state_message(state)) })
     }
 
     pub(super) async fn take_seed_in(&self) -> Result<proto::FlattenVolumeResponse, Status> {

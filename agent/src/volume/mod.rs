@@ -56,6 +56,8 @@ pub struct Setup {
     pub reset_to: Option<Source>,
     /// Whether it was sprouted from the seed that is on the drive `seed`.
     pub seeded: bool,
+    /// Least size of its drive, in bytes, which may have grown just now.
+    pub drive_bytes: u64,
 }
 
 /// What a workspace can be a copy of.
@@ -134,7 +136,8 @@ impl Volume {
         seed.map(btrfs::scan).transpose()?;
         let top = mount_top(disk, MountFlags::empty(), c"subvolid=5,discard=async")?;
         let reserve = Reserve::of(disk)?;
-        prepare(top.as_fd(), setup, reserve)?;
+        reserve.grow(top.as_fd())?;
+        prepare(top.as_fd(), setup, &reserve)?;
         if reserve::is_tight(top.as_fd())? {
             reserve.lend(top.as_fd())?;
         }
@@ -187,6 +190,25 @@ impl Volume {
         let _changing = self.changing();
         btrfs::remove(self.top.as_fd(), &id.path())?;
         btrfs::sync_and_clean(self.top.as_fd()).doing(|| "sync the volume")?;
+        self.state()
+    }
+
+    /// How large its drive is now, in bytes.
+    ///
+    /// # Errors
+    /// What lseek(2) says.
+    pub fn drive_bytes(&self) -> Result<u64, SystemError> {
+        self.reserve.drive_bytes().doing(|| "measure the volume's drive")
+    }
+
+    /// Uses what its drive has grown by.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn grow(&self) -> Result<State, SystemError> {
+        let _changing = self.changing();
+        self.reserve.grow(self.top.as_fd())?;
+        self.sync()?;
         self.state()
     }
 
@@ -261,7 +283,7 @@ fn mount_top(disk: &Path, flags: MountFlags, options: &CStr) -> Result<OwnedFd, 
 }
 
 /// Brings a volume to the state that `setup` asks for, also one that is full.
-fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: Reserve) -> Result<(), SystemError> {
+fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: &Reserve) -> Result<(), SystemError> {
     match layout::prepare(top, setup) {
         Err(error) if error.errno() == Errno::NOSPC => {
             reserve.lend(top)?;

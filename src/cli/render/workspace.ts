@@ -21,6 +21,7 @@ export function workspaceStatus(workspace: WorkspaceSummary & { readonly snapsho
     ...pinFacts(workspace),
     `Running commands: ${workspace.running_commands}`,
     `Changed: ${workspace.changed ? "yes" : "no"}`,
+    `Volume: ${bytesText(workspace.volume_bytes)}`,
     `Disk: ${bytesText(workspace.disk_bytes)}`,
     `Machine: ${workspace.machine}`,
     ...(workspace.directory === null ? [] : [`Directory: ${printable(workspace.directory)}`]),

@@ -31,13 +31,14 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       return { count: found.length, workspaces: found, unreadable: workspaces.unreadable };
     },
     status: async ({ workspace }) => await statusOf(workspaces.find(workspace)),
-    update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds }) => {
+    update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds, volume_gib: gib }) => {
       const found = workspaces.find(workspace);
       const removed = Object.fromEntries(remove_label.map((key) => [key, null]));
       await workspaces.update(found, {
         ...(name === undefined && !remove_name ? {} : { name: name ?? null }),
         labels: { ...removed, ...labelsOf(label) },
         ttlSeconds: ttl_seconds,
+        volumeBytes: gib === undefined ? undefined : gib * 1024 ** 3,
       });
       return await summaryOf(found);
     },
