@@ -1,6 +1,7 @@
 /** What the server works with: a machine that runs, configured, and answers commands. */
 import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
 import type { PullProgress } from "../contract/environment.ts";
+import type { InstalledRoot } from "../host/paths.ts";
 import type { PyroError } from "../contract/error.ts";
 import type { MachineShape } from "../vmm/driver.ts";
 
@@ -175,6 +176,8 @@ export interface MachineDescription {
   readonly installDir: string;
   readonly environment: string;
   readonly environmentVersion: string;
+  /** SHA-256 of its root file system's image; empty: it was started by a pyro that did not note it. */
+  readonly environmentDigest: string;
   readonly shape: MachineShape;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
@@ -217,6 +220,8 @@ export interface OpenMachine extends MachineDescription {
 
 export interface OpenRequest {
   readonly environment: string;
+  /** The root to be started from, where it is still there; otherwise, as without, the environment as it is now. */
+  readonly startedFrom?: InstalledRoot | undefined;
   readonly vcpuCount: number | undefined;
   readonly memoryMib: number | undefined;
   /** Undefined: the best that works. */

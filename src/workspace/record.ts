@@ -44,6 +44,8 @@ const workspaceRecord = z.object({
   environment_version: z.string(),
   /** Directory of the environment that its root file system lies in. */
   install_dir: z.string(),
+  /** SHA-256 of that root's image, which what it changed of `/` lies on; null: not known. */
+  environment_digest: z.string().nullable().default(null),
   /** What it ran on last, which it prefers. */
   machine: z.enum(MACHINE_NAMES),
   require_isolation: z.enum(["any", "hardware"]),

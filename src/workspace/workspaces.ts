@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
 import { syncDirectory } from "../host/files.ts";
-import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
+import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
 import { freeBytes, HostDisk } from "./host-disk.ts";
@@ -236,7 +236,11 @@ export class Workspaces {
   /** Install directories of the environments that workspaces need, those in the trash too. */
   async environmentsInUse(): Promise<Set<string>> {
     const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
-    return new Set(records.map((record) => record.install_dir));
+    return new Set(
+      records.flatMap(({ install_dir: installDir, environment_digest: digest }) =>
+        digest === null ? [installDir] : [installDir, ...installPlaces({ installDir, digest })],
+      ),
+    );
   }
 
   /** Removes seeds that no workspace needs, those in the trash too. */
@@ -373,6 +377,7 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     environment: wanted.environment,
     environment_version: "",
     install_dir: "",
+    environment_digest: null,
     machine: wanted.machine ?? "qemu-tcg",
     require_isolation: wanted.requireIsolation,
     vcpu_count: wanted.vcpuCount ?? 0,
