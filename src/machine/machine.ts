@@ -31,6 +31,8 @@ export interface ExecRequest {
   readonly terminal?: TerminalSize | undefined;
   /** Undefined: whoever takes the output holds the command up, and nothing is left of it when it has ended. */
   readonly keep?: KeepRequest | undefined;
+  /** With `keep`: told of bytes that were there and are no longer. */
+  readonly onDropped?: ((stream: "stdout" | "stderr", bytes: number) => void) | undefined;
   /** That it takes its time is the backpressure which reaches the guest's pipe. */
   readonly onOutput: OutputTaker;
 }
@@ -76,7 +78,10 @@ export interface KeptExec {
   attach(reader: KeptReader): Promise<ExecOutcome>;
   /** As `attach`, of what was produced so far; undefined: it goes on. */
   readSoFar(reader: KeptReader): Promise<ExecOutcome | undefined>;
-  /** Sends a Linux signal to its process group, SIGKILL to all of its processes; false when it has ended. */
+  /**
+   * Sends a Linux signal to its process group, SIGKILL to all of its processes and to what it has left behind; false when it has
+   * ended.
+   */
   signal(number: number): Promise<boolean>;
   /** Ends what is left of it, and forgets it. */
   release(): Promise<void>;
@@ -189,6 +194,8 @@ export interface LeftCommand {
   /** The id that it was started under. */
   readonly execId: string;
   readonly isRunning: boolean;
+  /** Of one that was started with `keep`; otherwise empty. */
+  readonly note: Uint8Array;
   /**
    * Ends it with all of its processes, gives what the guest still has of its output, and then its end, which is its own if it
    * had ended before. The guest forgets it.

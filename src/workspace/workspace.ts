@@ -5,14 +5,14 @@ import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
 import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
-import { type CalledCommand, CalledCommands } from "./called-commands.ts";
+import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
-import { endOrphans } from "./orphans.ts";
+import { endOrphans, type LeftDetached } from "./orphans.ts";
 import { Pins, type PinsView } from "./pins.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
@@ -248,8 +248,9 @@ export class Workspace {
     return command;
   }
 
-  /** Its detached commands, while it is started. */
-  get detached(): DetachedCommands {
+  /** Its detached commands, while it is started; those of the server before too. */
+  async detached(): Promise<DetachedCommands> {
+    await this.#adopting;
     return this.#commands.detached;
   }
 
@@ -331,7 +332,7 @@ export class Workspace {
     this.#hold(machine);
     const called = await this.#called.read();
     const onNotice = (notice: string): void => this.#notice(notice);
-    const onDetached = (each: CalledCommand): void =>
+    const onDetached = (each: LeftDetached): void =>
       this.#commands.adopt(machine, each, () => this.#stopped.has(machine));
     const ended = await endOrphans(machine, { called, log: this.#log, onDetached, onNotice });
     const state = await this.#sync.now(machine, false);

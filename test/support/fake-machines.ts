@@ -236,8 +236,13 @@ class FakeMachine implements OpenMachine {
       await running.signal(9);
       return await running.outcome;
     };
-    this.#commands.set(id, { execId: id, isRunning: true, end });
-    running.outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
+    const note = given.keep?.note ?? new Uint8Array();
+    this.#commands.set(id, { execId: id, isRunning: true, note, end });
+    const over = (): void => {
+      this.#commands.delete(id);
+      if (given.keep !== undefined) this.#commands.set(id, { execId: id, isRunning: false, note, end });
+    };
+    running.outcome.then(over, over);
     return {
       ...running,
       id,

@@ -254,8 +254,11 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 1200 }, { stdout });
       running.catch(() => undefined);
       await stdout.seen("begun");
-      const detached = "echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
+      const detached =
+        "setsid sleep 995 & echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
       const { exec_id: execId } = await pyro.workspace.command.start({ workspace: id, command: detached });
+      const over = await pyro.workspace.command.start({ workspace: id, command: "echo over; exit 4" });
+      await pyro.workspace.command.attach({ workspace: id, exec_id: over.exec_id });
       const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
       await killServer(pyro);
       await assert.rejects(running, { code: "server_unavailable" });
@@ -269,13 +272,20 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const count = await workspace.sh("wc -l < ticks");
       assert.equal(await workspace.sh("sleep 0.5; wc -l < ticks"), count, "the command was ended");
       const { entries } = await pyro.workspace.logs({ workspace: id });
-      const [orphan, next] = entries;
+      const [orphan, next] = [1, 4].map((number) => entries.find(({ sequence }) => sequence === number));
       await workspace.sh("touch end");
       const kept = await pyro.workspace.command.attach({ workspace: id, exec_id: execId });
       assert.deepEqual([kept.exit_code, kept.stdout], [3, "first\nsecond\n"]);
+      const ended = await pyro.workspace.command.attach({ workspace: id, exec_id: over.exec_id });
+      assert.deepEqual([ended.exit_code, ended.stdout], [4, "over\n"]);
+      const left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 99[5]' || true";
+      const isGone = async (): Promise<boolean> => (await workspace.sh(left)) === "0\n";
+      await until(isGone, DEADLINE_MS, "what the detached command left behind is gone");
+      assert.equal(entries.filter(({ sequence }) => sequence === 3).length, 1, "its end is logged once");
       assert.deepEqual([orphan?.exit_code, orphan?.stdout], [137, "begun\n"]);
       assert.match(orphan?.interrupted ?? "", /its server was killed/);
-      assert.deepEqual([orphan?.sequence, next?.sequence, next?.interrupted], [1, 3, undefined]);
+      assert.equal(orphan?.sequence, 1);
+      assert.deepEqual([next?.sequence, next?.interrupted], [4, undefined]);
     },
   },
   {
