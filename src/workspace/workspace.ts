@@ -9,6 +9,7 @@ import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
+import { openWithRoom } from "./full-volume.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
@@ -301,12 +302,12 @@ export class Workspace {
   async #open(opening: Opening): Promise<void> {
     const { resetTo } = opening;
     const seedId = this.record.seed?.id ?? undefined;
-    const machine = await openWorkspaceMachine(this.#parts.machines, this.record, {
-      ...opening,
-      volumePath: volumePath(this.#parts.directory),
-      seedPath: seedId === undefined ? undefined : await this.#parts.seedImage(seedId),
-      onNotice: (notice) => this.#notice(notice),
-    });
+    const onNotice = (notice: string): void => this.#notice(notice);
+    const path = volumePath(this.#parts.directory);
+    const seedPath = seedId === undefined ? undefined : await this.#parts.seedImage(seedId);
+    const how = { ...opening, volumePath: path, seedPath, onNotice };
+    const open = async (): Promise<OpenMachine> => await openWorkspaceMachine(this.#parts.machines, this.record, how);
+    const machine = await openWithRoom(path, open, onNotice);
     try {
       if (resetTo !== undefined) await this.#log.clear();
       await this.#record.save(startedOn(this.record, machine, resetTo));

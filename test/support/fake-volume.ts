@@ -10,13 +10,14 @@ export class FakeDisk {
   readonly #trees = new Map<string, string>();
   readonly snapshots = new Set<string>();
   /** What is thrown by the next call of this name. */
-  readonly failures = new Map<"sync" | "createSnapshot" | "countPins" | "grow", PyroError>();
+  readonly failures = new Map<"sync" | "createSnapshot" | "countPins" | "grow" | "prepare", PyroError>();
   readonly calls: string[] = [];
   /** What every snapshot pins; undefined: it is not counted to the end. */
   pinnedBytes: number | undefined = 4096;
 
   /** As the guest does when it is configured. */
   prepare({ snapshotIds, resetTo }: VolumeRequest): void {
+    this.#fail("prepare");
     for (const id of this.snapshots) if (!snapshotIds.includes(id)) this.snapshots.delete(id);
     if (resetTo === undefined) return;
     this.calls.push(`reset ${resetTo}`);
@@ -64,7 +65,7 @@ export class FakeDisk {
     };
   }
 
-  #fail(name: "sync" | "createSnapshot" | "countPins" | "grow"): void {
+  #fail(name: "sync" | "createSnapshot" | "countPins" | "grow" | "prepare"): void {
     const failure = this.failures.get(name);
     this.failures.delete(name);
     if (failure !== undefined) throw failure;

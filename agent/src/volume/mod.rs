@@ -6,6 +6,7 @@
 //! baseline           read-only subvolume: the workspace as it was made
 //! snapshots/ID       read-only subvolumes
 //! next               what will take the place of `live`, or has been it
+//! room               an empty directory, for a moment: whether there is room for one
 //! ```
 //!
 //! Names of the user's lie below these, never beside them. Nothing is overwritten in place: a new `live` is made as `next`
@@ -130,7 +131,8 @@ impl Volume {
     /// `setup` asks for.
     ///
     /// # Errors
-    /// The step that failed. Whatever the step, the volume is as it was before or as it was to be.
+    /// The step that failed, ENOSPC when it is full to its end. Whatever the step, the volume is as it was before or as it was to
+    /// be.
     pub fn open(disk: &Path, seed: Option<&Path>, setup: &Setup) -> Result<Self, SystemError> {
         // discard: what is deleted takes no room on the host.
         seed.map(btrfs::scan).transpose()?;
@@ -138,8 +140,9 @@ impl Volume {
         let reserve = Reserve::of(disk)?;
         reserve.grow(top.as_fd())?;
         prepare(top.as_fd(), setup, &reserve)?;
-        if reserve::is_tight(top.as_fd())? {
+        if reserve::is_tight(top.as_fd())? || layout::try_for_room(top.as_fd()).is_err() {
             reserve.lend(top.as_fd())?;
+            layout::try_for_room(top.as_fd())?;
         }
         syncfs(&top).doing(|| "sync the volume")?;
         Ok(Self { top, changing: Mutex::default(), reserve })
@@ -151,7 +154,9 @@ impl Volume {
         let volume = Arc::clone(self);
         std::thread::spawn(move || {
             let _changing = volume.changing();
-            if let Err(error) = layout::discard(volume.top.as_fd()) {
+            let top = volume.top.as_fd();
+            let freed = || btrfs::sync_and_clean(top).doing(|| "free what was replaced");
+            if let Err(error) = layout::discard(top).and_then(|replaced| if replaced { freed() } else { Ok(()) }) {
                 console::log(error);
             }
         });
