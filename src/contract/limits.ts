@@ -29,5 +29,8 @@ export const TTL_SECONDS_MAX = 14 * 86_400;
 /** Snapshots of one workspace, the baseline not counted. Each is a subvolume, which btrfs has room for; a list is not. */
 export const SNAPSHOTS_MAX = 256;
 
+/** Largest volume of a workspace. It is sparse: what counts on the host's disk is what a guest has written. */
+export const VOLUME_GIB_MAX = 1024;
+
 /** How long a deleted workspace can be restored. */
 export const TRASH_DAYS = 7;

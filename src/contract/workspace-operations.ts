@@ -1,6 +1,6 @@
 /** Workspaces: machines with a tree that stays, and can be taken back. */
 import * as z from "zod";
-import { TRASH_DAYS, TTL_SECONDS_DEFAULT } from "./limits.ts";
+import { TRASH_DAYS, TTL_SECONDS_DEFAULT, VOLUME_GIB_MAX } from "./limits.ts";
 import { operation } from "./operation.ts";
 import { BYTE_STREAM_FIELDS, environmentName, execOptions, execResult, machineEvent, machineOptions } from "./run.ts";
 import {
@@ -11,6 +11,7 @@ import {
   loggedCommand,
   newWorkspaceName,
   snapshotName,
+  snapshotPins,
   snapshotSummary,
   treeSize,
   ttlSeconds,
@@ -81,9 +82,9 @@ export const workspaceList = operation({
 
 export const workspaceStatus = operation({
   name: "workspace.status",
-  summary: "Show one workspace",
+  summary: "Show one workspace, and what its snapshots pin",
   input: z.object({ workspace }),
-  output: workspaceSummary,
+  output: workspaceSummary.extend({ snapshot_pins: snapshotPins }),
   events: null,
   place: "server",
   cli: { path: ["workspace", "status"], positionals: ["workspace"], examples: ["pyro workspace status api"] },
@@ -92,7 +93,7 @@ export const workspaceStatus = operation({
 
 export const workspaceUpdate = operation({
   name: "workspace.update",
-  summary: "Change a workspace's name, labels or idle time",
+  summary: "Change a workspace's name, labels or idle time, or make its volume larger",
   input: z.object({
     workspace,
     name: newWorkspaceName.optional().describe("new name"),
@@ -100,6 +101,12 @@ export const workspaceUpdate = operation({
     label: z.array(label).default([]).describe("KEY=VALUE to add or change, repeatable"),
     remove_label: z.array(z.string().min(1)).default([]).describe("KEY of a label to take away, repeatable"),
     ttl_seconds: ttlSeconds.optional(),
+    volume_gib: z
+      .int()
+      .min(1)
+      .max(VOLUME_GIB_MAX)
+      .optional()
+      .describe(`new size of its volume in GiB, started or stopped: larger than now, at most ${VOLUME_GIB_MAX}`),
   }),
   output: workspaceSummary,
   events: null,
@@ -107,7 +114,10 @@ export const workspaceUpdate = operation({
   cli: {
     path: ["workspace", "update"],
     positionals: ["workspace"],
-    examples: ["pyro workspace update api --label owner=me --ttl-seconds 7200"],
+    examples: [
+      "pyro workspace update api --label owner=me --ttl-seconds 7200",
+      "pyro workspace update api --volume-gib 128",
+    ],
   },
   mcp: CHANGING,
 });

@@ -109,6 +109,7 @@ export const workspaceSummary = z.object({
     .nullable()
     .describe("why it is stopped"),
   paused: paused.nullable().describe("why its machine stands still though it is started; it goes on by itself"),
+  volume_bytes: z.number().describe("size of its volume; 2 GiB of that are kept for when it is full"),
   disk_bytes: z.number().describe("what its volume takes on the host's disk"),
   deleted_at: z.string().nullable().describe("when it was moved to the trash"),
 });
@@ -135,6 +136,21 @@ export const snapshotSummary = z.object({
   deletable: z.boolean(),
 });
 
+/** What snapshots pin. */
+export const snapshotPins = z.object({
+  counted_at: z
+    .string()
+    .nullable()
+    .describe("RFC 3339 time; of a stopped workspace the time of its stop; null: it is not known"),
+  unknown: z.string().nullable().describe("why it is not known"),
+  snapshots: z.array(
+    z.object({
+      snapshot_name: z.string(),
+      bytes_pinned: z.number().nullable().describe("what would be free if only this one was deleted; null: not known"),
+    }),
+  ),
+});
+
 export const loggedCommand = z.object({
   sequence: z.int(),
   command: z.string(),
@@ -155,6 +171,7 @@ export const loggedCommand = z.object({
 export type Paused = z.infer<typeof paused>;
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
 export type CreateEvent = z.infer<typeof createEvent>;
+export type SnapshotPins = z.infer<typeof snapshotPins>;
 export type SnapshotSummary = z.infer<typeof snapshotSummary>;
 export type LoggedCommand = z.infer<typeof loggedCommand>;
 export type StopReason = z.infer<typeof stopReason>;

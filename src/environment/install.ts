@@ -1,5 +1,5 @@
 /** Installs one environment: produced in a directory of its own, complete or not there. */
-import { copyFile, link, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PullProgress } from "../contract/environment.ts";
 import { isErrno, syncDirectory, syncFile } from "../host/files.ts";
@@ -8,6 +8,7 @@ import { Scope } from "../host/scope.ts";
 import { throwIfCancelled } from "./cancellation.ts";
 import { DEBIAN_SUITES, type EnvironmentDefinition, PLATFORM, recipeDigest } from "./definition.ts";
 import { checkIntegrity, recordFile } from "./integrity.ts";
+import { replaceDirectory } from "./kept.ts";
 import { kernelId } from "./kernel.ts";
 import { type EnvironmentManifest, MANIFEST_NAME } from "./manifest.ts";
 import { abandonedPartials, createPartial, PARTIAL_PREFIX } from "./partial.ts";
@@ -39,7 +40,7 @@ export async function buildEnvironment(installation: Installation): Promise<void
   await rm(join(partial, "work"), { recursive: true, force: true });
   const manifest = await writeManifest(installation, partial, produced);
   await checkIntegrity(partial, manifest, "quick");
-  await replaceDirectory(partial, directory);
+  await replaceDirectory(partial, directory, manifest.digest);
 }
 
 /** Sweeps what a crash left, here and in the stores that builds add to. */
@@ -91,17 +92,4 @@ async function shareFile(source: string, target: string): Promise<void> {
     await copyFile(source, target);
     await syncFile(target);
   }
-}
-
-/** Renames `fresh` to `target`, moving what is there aside first: a directory cannot be renamed over a full one. */
-async function replaceDirectory(fresh: string, target: string): Promise<void> {
-  const parent = dirname(target);
-  // Its name makes it rubbish to sweep, should we crash before removing it.
-  const aside = `${fresh}-old`;
-  await rename(target, aside).catch((failure: unknown) => {
-    if (!isErrno(failure, "ENOENT")) throw failure;
-  });
-  await rename(fresh, target);
-  await syncDirectory(parent);
-  await rm(aside, { recursive: true, force: true });
 }

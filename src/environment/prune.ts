@@ -2,7 +2,7 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../host/files.ts";
-import { type HostPaths, kernelsDirectory } from "../host/paths.ts";
+import { type HostPaths, isKeptPlace, kernelsDirectory } from "../host/paths.ts";
 import { packageCache, packageFileName } from "./debian/apt-root.ts";
 import { debianSource } from "./debian/source.ts";
 import { recipeDigest } from "./definition.ts";
@@ -55,6 +55,14 @@ export async function pruneEnvironments(options: PruneOptions): Promise<Pruned> 
   const files = [...(await unreferencedFiles(paths, parent)), ...(await oldBootArchives(options))];
   for (const path of files) freedBytes += await removeTree(path);
   return { deletedDirectories: directories, deletedFiles: files, freedBytes, keptInUse };
+}
+
+/** Deletes the environments that newer builds have replaced, unless they are used. @returns bytes that came free */
+export async function dropReplaced({ paths, inUse }: Pick<PruneOptions, "paths" | "inUse">): Promise<number> {
+  const replaced = (await pathsIn(platformDirectory(paths))).filter((path) => isKeptPlace(path) && !inUse(path));
+  let freedBytes = 0;
+  for (const path of replaced) freedBytes += await removeTree(path);
+  return freedBytes;
 }
 
 /** Installed directories that no known environment would use as they are. */

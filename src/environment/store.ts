@@ -7,7 +7,7 @@ import type {
   PullProgress,
 } from "../contract/environment.ts";
 import { PyroError } from "../contract/error.ts";
-import { environmentsDirectory, type HostPaths } from "../host/paths.ts";
+import { environmentsDirectory, type HostPaths, type InstalledRoot } from "../host/paths.ts";
 import { SingleFlight } from "../host/single-flight.ts";
 import { debianSource } from "./debian/source.ts";
 import {
@@ -19,6 +19,7 @@ import {
 } from "./definition.ts";
 import { buildEnvironment } from "./install.ts";
 import { checkIntegrity } from "./integrity.ts";
+import { findKept } from "./kept.ts";
 import { type KernelImage, ownKernel, readStoredKernel } from "./kernel.ts";
 import { type EnvironmentManifest, MANIFEST_NAME, readManifest } from "./manifest.ts";
 import { findEnvironment, knownEnvironments } from "./names.ts";
@@ -41,6 +42,13 @@ export interface InstallOptions {
   /** Build it again although it is installed. */
   readonly force?: boolean;
 }
+
+/** The files of an environment, whatever its name means today. */
+export type InstalledFiles = Pick<InstalledEnvironment, "rootfs" | "kernel"> & {
+  readonly name: string;
+  readonly version: string;
+  readonly directory: string;
+};
 
 /** One process writes the cache (the server), so sharing the work inside it is sharing it altogether. */
 const flights = new SingleFlight<void, PullProgress>();
@@ -88,6 +96,15 @@ export async function readInstalled(name: string, paths: HostPaths): Promise<Ins
   const installed = await readDefinition(definition, paths);
   if (installed !== undefined) return installed;
   throw new PyroError("not_found", `${name} is not installed`, { remedy: `pyro env pull ${name}` });
+}
+
+/** The environment that something was started from, also when a newer build has replaced it; undefined: it is gone. */
+export async function readKept(root: InstalledRoot, paths: HostPaths): Promise<InstalledFiles | undefined> {
+  const found = await findKept(root);
+  if (found === undefined) return undefined;
+  const { directory, manifest } = found;
+  const files = await orGone(filesOf(directory, manifest, paths));
+  return files === undefined ? undefined : { name: manifest.name, version: manifest.version, directory, ...files };
 }
 
 /** All environments, built-in ones first, installed or not. */
@@ -138,8 +155,13 @@ export async function inspectEnvironment(
 
 /** The installed environment if it can be used as it is; damage means building it again. */
 async function usable(definition: EnvironmentDefinition, paths: HostPaths): Promise<InstalledEnvironment | undefined> {
+  return await orGone(readDefinition(definition, paths));
+}
+
+/** What is damaged is as good as gone. */
+async function orGone<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
-    return await readDefinition(definition, paths);
+    return await reading;
   } catch (failure) {
     if (PyroError.is(failure) && failure.code === "artifact_corrupt") return undefined;
     throw failure;
@@ -154,9 +176,17 @@ async function readDefinition(
   const manifest = await readManifest(directory);
   if (manifest === undefined || manifest.recipe !== recipeDigest(definition)) return undefined;
   await checkIntegrity(directory, manifest, "quick");
+  const summary = summarize(definition, paths, manifest);
+  return { summary, manifest, ...(await filesOf(directory, manifest, paths)), defaults: definition.defaults };
+}
+
+async function filesOf(
+  directory: string,
+  manifest: EnvironmentManifest,
+  paths: HostPaths,
+): Promise<Pick<InstalledEnvironment, "rootfs" | "kernel">> {
   const rootfs = { ...manifest.rootfs, path: join(directory, manifest.rootfs.file) } as RootfsImage;
-  const kernel = (await ownKernel(process.env)) ?? (await kernelOf(directory, manifest, paths));
-  return { summary: summarize(definition, paths, manifest), manifest, rootfs, kernel, defaults: definition.defaults };
+  return { rootfs, kernel: (await ownKernel(process.env)) ?? (await kernelOf(directory, manifest, paths)) };
 }
 
 async function kernelOf(directory: string, manifest: EnvironmentManifest, paths: HostPaths): Promise<KernelImage> {

@@ -41,6 +41,25 @@ function chosen(env: NodeJS.ProcessEnv, name: string): string | undefined {
 }
 
 export const environmentsDirectory = (paths: HostPaths): string => join(paths.cache, "environments");
+/** A root file system that something was started from. */
+export interface InstalledRoot {
+  /** Directory that its environment was in then. */
+  readonly installDir: string;
+  /** SHA-256 of its image. */
+  readonly digest: string;
+}
+
+const KEPT = /@[0-9a-f]{16}$/;
+
+/** Where a root may lie: its environment's directory, and beside that once a newer build has taken its place. */
+export function installPlaces({ installDir, digest }: InstalledRoot): string[] {
+  const place = installDir.replace(KEPT, "");
+  return [place, `${place}@${digest.slice(0, 16)}`];
+}
+
+/** Whether this directory is one that a newer build has replaced. */
+export const isKeptPlace = (directory: string): boolean => KEPT.test(directory);
+
 export const kernelsDirectory = (paths: HostPaths): string => join(paths.cache, "kernels");
 export const templatesDirectory = (paths: HostPaths): string => join(paths.cache, "templates");
 /** Firecracker releases that `pyro doctor --fix` installed. */

@@ -38,7 +38,7 @@ export async function adoptStarted(
       await import("./guest-side.ts");
     const link = await openGuestLink(await vmm.connect("control", LINK_DEADLINE_MS), LINK_DEADLINE_MS);
     scope.defer(() => link.close());
-    const volume = guestVolume(link, await stateOfVolume(link));
+    const volume = guestVolume(link, vmm, await stateOfVolume(link));
     const exec: ConfiguredMachine["exec"] = (request) => startExec(link.agent, request);
     const kept: ConfiguredMachine["kept"] = (execId) => keptExec(link.agent, execId);
     const commands: ConfiguredMachine["commands"] = async () => await leftCommands(link.agent);
@@ -67,6 +67,7 @@ const descriptionOf = ({ environment, install_dir: installDir }: MachineRecord, 
   installDir,
   environment,
   environmentVersion: kept.environment_version,
+  environmentDigest: kept.environment_digest,
   shape: { vcpuCount: kept.vcpu_count, memoryMib: kept.mem_mib },
   executionMode: kept.execution_mode,
   isolation: kept.isolation,

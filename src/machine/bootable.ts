@@ -37,6 +37,7 @@ export const describe = (kind: MachineKind): MachineDescription => ({
   installDir: kind.environment.installDir,
   environment: kind.environment.name,
   environmentVersion: kind.environment.version,
+  environmentDigest: kind.environment.rootfs.sha256,
   shape: kind.shape,
   executionMode: kind.driver.executionMode,
   isolation: kind.isolation,

@@ -65,7 +65,7 @@ async function follow(agent: AgentClient, execId: string, request: ExecRequest):
   try {
     const exit = await followCommand(agent, execId, {
       onOutput: request.onOutput,
-      ...(request.keep === undefined ? {} : { onDropped: () => undefined }),
+      ...(request.keep === undefined ? {} : { onDropped: request.onDropped ?? (() => undefined) }),
       ...(request.timeLimitMs === undefined ? {} : { endsWithinMs: request.timeLimitMs }),
     });
     return await outcomeOf(exit, request.onOutput);

@@ -1,5 +1,6 @@
 /** The duties of every start: what makes a restored machine a new one before it answers its first command. */
 import { randomBytes } from "node:crypto";
+import { PyroError } from "../contract/error.ts";
 import { guestError, type GuestLink } from "../guest/link.ts";
 import { stateOf } from "./guest-volume.ts";
 import type { VolumeRequest, VolumeState } from "./machine.ts";
@@ -27,7 +28,7 @@ const WARM_UP = ["/bin/sh", "-c", "/bin/ls -l /; /bin/cat /etc/passwd /etc/group
 export async function configureGuest(
   link: GuestLink,
   machineId: string,
-  volume?: VolumeRequest,
+  volume?: VolumeRequest & { readonly driveBytes: number | undefined },
 ): Promise<VolumeState | undefined> {
   try {
     const answer = await link.agent.configure(
@@ -45,6 +46,7 @@ export async function configureGuest(
                 snapshotIds: [...volume.snapshotIds],
                 resetTo: volume.resetTo ?? "",
                 seeded: volume.seedPath !== undefined,
+                driveBytes: BigInt(volume.driveBytes ?? 0),
               },
             }),
       },
@@ -52,9 +54,22 @@ export async function configureGuest(
     );
     return volume === undefined ? undefined : stateOf(answer.volume);
   } catch (failure) {
-    throw guestError(failure, "setting the guest up");
+    const error = guestError(failure, "setting the guest up");
+    throw error.code === "resource_exhausted" ? fullVolume(error) : error;
   }
 }
+
+function fullVolume(cause: PyroError): PyroError {
+  return new PyroError("resource_exhausted", `the volume is full: ${cause.message}`, {
+    cause,
+    remedy: "make it larger: pyro workspace update NAME --volume-gib N",
+    evidence: { full: "volume" },
+  });
+}
+
+/** Whether a machine was not opened because its volume is full to its end. */
+export const isFullVolume = (failure: unknown): boolean =>
+  PyroError.is(failure) && failure.code === "resource_exhausted" && failure.evidence["full"] === "volume";
 
 /** Brings a freshly booted guest to the state that its template is saved in. */
 export async function prepareTemplate(link: GuestLink): Promise<void> {

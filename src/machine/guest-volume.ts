@@ -3,6 +3,7 @@ import type {
   TreeCount as TreeCountMessage,
   VolumeState as StateMessage,
 } from "../guest/generated/pyro/agent/v1/agent_pb.ts";
+import type { RunningMachine } from "../vmm/driver.ts";
 import { PyroError } from "../contract/error.ts";
 import { type GuestLink, guestError } from "../guest/link.ts";
 import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
@@ -10,11 +11,18 @@ import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
 /** Writing a guest's memory full of dirty pages to a slow disk. */
 const SYNC_DEADLINE_MS = 120_000;
 
+/** What a count that is bounded in the guest may take longer on a loaded host. */
+const PINS_SLACK_MS = 10_000;
+
 /** Copying up to 64 GiB under emulation. */
 const FLATTEN_DEADLINE_MS = 4 * 3_600_000;
 
-/** The volume that the guest behind `link` was configured with. */
-export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineVolume {
+/** The volume that the guest behind `link` was configured with; `vmm` has its drive. */
+export function guestVolume(
+  { agent }: GuestLink,
+  vmm: Pick<RunningMachine, "growVolume">,
+  opened: VolumeState,
+): MachineVolume {
   const options = { timeoutMs: SYNC_DEADLINE_MS };
   return {
     opened,
@@ -24,6 +32,17 @@ export function guestVolume({ agent }: GuestLink, opened: VolumeState): MachineV
     },
     deleteSnapshot: async (snapshotId) => {
       await explained("deleting a snapshot", agent.deleteSnapshot({ snapshotId }, options));
+    },
+    countPins: async (ids, limitMs) => {
+      const call = agent.countPins({ snapshotIds: [...ids], limitMs }, { timeoutMs: limitMs + PINS_SLACK_MS });
+      const { pins, complete } = await explained("counting what snapshots pin", call);
+      return complete ? new Map(pins.map(({ snapshotId, bytes }) => [snapshotId, Number(bytes)])) : undefined;
+    },
+    grow: async (sizeBytes) => {
+      await vmm.growVolume(sizeBytes);
+      return stateOf(
+        (await explained("growing the volume", agent.growVolume({ driveBytes: BigInt(sizeBytes) }, options))).volume,
+      );
     },
     flatten: async () => {
       const call = agent.flattenVolume({}, { timeoutMs: FLATTEN_DEADLINE_MS });

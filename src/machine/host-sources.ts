@@ -1,10 +1,11 @@
 /** The real sources of machines on this host: installed environments, the chosen VMM, pyro's own agent and launcher. */
 import { stat } from "node:fs/promises";
 import { release } from "node:os";
+import { MEMORY_MIB_MIN, VCPU_COUNT_MIN } from "../contract/limits.ts";
 import { ensureInitramfs, initramfsOfInputs, type Initramfs } from "../environment/initramfs.ts";
 import { kernelFile } from "../environment/kernel-elf.ts";
 import { VOLUME_MODULES, VSOCK_MODULES } from "../environment/kernel-modules.ts";
-import { type InstalledEnvironment, installEnvironment } from "../environment/store.ts";
+import { type InstalledEnvironment, type InstalledFiles, installEnvironment, readKept } from "../environment/store.ts";
 import { packageFile, shippedDigest, verifyPackageFile } from "../host/package-files.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { adoptMachine } from "../vmm/adopt.ts";
@@ -28,6 +29,9 @@ const READY_MACHINES_MAX = 8;
 /** What a guest of pyro's needs besides what every guest does. */
 const MODULES = { optionalModules: VSOCK_MODULES, volumeModules: VOLUME_MODULES };
 
+/** The least that there can be. */
+const NO_DEFAULTS = { vcpu_count: VCPU_COUNT_MIN, mem_mib: MEMORY_MIB_MIN };
+
 export interface HostSourceOptions {
   readonly paths: HostPaths;
   readonly env: NodeJS.ProcessEnv;
@@ -48,9 +52,14 @@ export function hostMachineSources({ paths, env, onNotice }: HostSourceOptions):
     readyLimit: readyLimit(env),
     adopt: async (left) => await adoptMachine(await launcher(), left),
     endVmm: async (monitor) => await endVmm(await launcher(), monitor),
-    environment: async (name, how) => {
+    environment: async (name, { startedFrom, ...how }) => {
+      const kept = startedFrom === undefined ? undefined : await readKept(startedFrom, paths);
+      // What it was started as is known already: these are for nobody.
+      if (kept !== undefined) return bootable(paths, { ...kept, defaults: NO_DEFAULTS }, await initramfs(kept));
       const installed = await installEnvironment(name, { paths, ...how });
-      return bootable(paths, installed, await initramfs(installed));
+      const { summary } = installed;
+      const files = { ...installed, name: summary.name, version: summary.version, directory: summary.install_dir };
+      return bootable(paths, files, await initramfs(installed));
     },
     vmm: async (requireIsolation, machine) => {
       const choice = await selectVmm({ paths, env, machine, requireIsolation });
@@ -108,12 +117,16 @@ async function fileIdentity(path: string): Promise<string | undefined> {
   return file === undefined ? undefined : `${file.ino}:${file.size}:${file.mtimeMs}`;
 }
 
-function bootable(paths: HostPaths, installed: InstalledEnvironment, initramfs: Initramfs): BootableEnvironment {
-  const { summary, rootfs, kernel, defaults } = installed;
+function bootable(
+  paths: HostPaths,
+  installed: InstalledFiles & Pick<InstalledEnvironment, "defaults">,
+  initramfs: Initramfs,
+): BootableEnvironment {
+  const { name, version, directory, rootfs, kernel, defaults } = installed;
   return {
-    name: summary.name,
-    version: summary.version,
-    installDir: summary.install_dir,
+    name,
+    version,
+    installDir: directory,
     defaults: { vcpuCount: defaults.vcpu_count, memoryMib: defaults.mem_mib },
     rootfs,
     kernel: { sha256: kernel.sha256, file: async (format) => await kernelFile(kernel, format, paths) },
@@ -125,7 +138,7 @@ function bootable(paths: HostPaths, installed: InstalledEnvironment, initramfs: 
 function initramfsCache(
   paths: HostPaths,
   env: NodeJS.ProcessEnv,
-): (installed: InstalledEnvironment) => Promise<Initramfs> {
+): (installed: Pick<InstalledEnvironment, "kernel">) => Promise<Initramfs> {
   const built = new Map<string, Initramfs>();
   return async ({ kernel }) => {
     const agent = await fileIdentity(packageFile("agent", env).path);

@@ -15,7 +15,8 @@ export function keptExec(agent: AgentClient, execId: string): KeptExec {
     readSoFar: async (reader) => await readSoFar(agent, execId, reader),
     signal: async (number) => {
       const delivered = await sendSignal(agent, execId, number);
-      if (delivered && number === constants.signals.SIGKILL) await agentCall("ending the command", agent.kill, execId);
+      // Also one that has ended: what it left behind goes on.
+      if (number === constants.signals.SIGKILL) await agentCall("ending the command", agent.kill, execId);
       return delivered;
     },
     release: async () => await agentCall("forgetting the command", agent.release, execId),

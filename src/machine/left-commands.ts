@@ -20,11 +20,12 @@ export async function leftCommands(agent: AgentClient): Promise<LeftCommand[]> {
   }
 }
 
-function leftCommand(agent: AgentClient, { execId, running, stdoutStart, stderrStart }: Command): LeftCommand {
+function leftCommand(agent: AgentClient, { execId, running, note, stdoutStart, stderrStart }: Command): LeftCommand {
   const options = { timeoutMs: CALL_DEADLINE_MS };
   return {
     execId,
     isRunning: running,
+    note,
     end: async (onOutput) => {
       try {
         await agent.signal({ execId, signal: constants.signals.SIGKILL }, options);

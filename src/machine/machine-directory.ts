@@ -39,6 +39,7 @@ const machineRecord = z.object({
       volume_path: z.string(),
       machine: z.enum(MACHINE_NAMES),
       environment_version: z.string(),
+      environment_digest: z.string().default(""),
       vcpu_count: z.int(),
       mem_mib: z.int(),
       execution_mode: executionMode,
@@ -58,6 +59,7 @@ export function keptRecord(
   {
     machineName,
     environmentVersion,
+    environmentDigest,
     shape,
     executionMode: mode,
     isolation: how,
@@ -69,6 +71,7 @@ export function keptRecord(
     volume_path: volumePath,
     machine: machineName,
     environment_version: environmentVersion,
+    environment_digest: environmentDigest,
     vcpu_count: shape.vcpuCount,
     mem_mib: shape.memoryMib,
     execution_mode: mode,

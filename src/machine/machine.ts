@@ -1,6 +1,7 @@
 /** What the server works with: a machine that runs, configured, and answers commands. */
 import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "../contract/run.ts";
 import type { PullProgress } from "../contract/environment.ts";
+import type { InstalledRoot } from "../host/paths.ts";
 import type { PyroError } from "../contract/error.ts";
 import type { MachineShape } from "../vmm/driver.ts";
 
@@ -30,6 +31,8 @@ export interface ExecRequest {
   readonly terminal?: TerminalSize | undefined;
   /** Undefined: whoever takes the output holds the command up, and nothing is left of it when it has ended. */
   readonly keep?: KeepRequest | undefined;
+  /** With `keep`: told of bytes that were there and are no longer. */
+  readonly onDropped?: ((stream: "stdout" | "stderr", bytes: number) => void) | undefined;
   /** That it takes its time is the backpressure which reaches the guest's pipe. */
   readonly onOutput: OutputTaker;
 }
@@ -75,7 +78,10 @@ export interface KeptExec {
   attach(reader: KeptReader): Promise<ExecOutcome>;
   /** As `attach`, of what was produced so far; undefined: it goes on. */
   readSoFar(reader: KeptReader): Promise<ExecOutcome | undefined>;
-  /** Sends a Linux signal to its process group, SIGKILL to all of its processes; false when it has ended. */
+  /**
+   * Sends a Linux signal to its process group, SIGKILL to all of its processes and to what it has left behind; false when it has
+   * ended.
+   */
   signal(number: number): Promise<boolean>;
   /** Ends what is left of it, and forgets it. */
   release(): Promise<void>;
@@ -112,6 +118,16 @@ export interface MachineVolume {
   createSnapshot(id: string): Promise<{ volume: VolumeState; tree: TreeCount }>;
   /** @throws PyroError not_found */
   deleteSnapshot(id: string): Promise<void>;
+  /**
+   * Bytes that would be free if only this snapshot was deleted, by the ids of those that are there; undefined: they were not
+   * counted to the end within the limit.
+   */
+  countPins(ids: readonly string[], limitMs: number): Promise<ReadonlyMap<string, number> | undefined>;
+  /**
+   * Makes it larger: its file, its drive, and the file system on it. One that is as large already stays as it is.
+   * @throws PyroError invalid_argument when it would shrink, vmm_failed
+   */
+  grow(sizeBytes: number): Promise<VolumeState>;
   /** Moves what lies on the seed into the volume, which needs the seed no more. @throws PyroError resource_exhausted */
   flatten(): Promise<VolumeState>;
   /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */
@@ -165,6 +181,8 @@ export interface MachineDescription {
   readonly installDir: string;
   readonly environment: string;
   readonly environmentVersion: string;
+  /** SHA-256 of its root file system's image; empty: it was started by a pyro that did not note it. */
+  readonly environmentDigest: string;
   readonly shape: MachineShape;
   readonly executionMode: ExecutionMode;
   readonly isolation: Isolation;
@@ -176,6 +194,8 @@ export interface LeftCommand {
   /** The id that it was started under. */
   readonly execId: string;
   readonly isRunning: boolean;
+  /** Of one that was started with `keep`; otherwise empty. */
+  readonly note: Uint8Array;
   /**
    * Ends it with all of its processes, gives what the guest still has of its output, and then its end, which is its own if it
    * had ended before. The guest forgets it.
@@ -207,6 +227,8 @@ export interface OpenMachine extends MachineDescription {
 
 export interface OpenRequest {
   readonly environment: string;
+  /** The root to be started from, where it is still there; otherwise, as without, the environment as it is now. */
+  readonly startedFrom?: InstalledRoot | undefined;
   readonly vcpuCount: number | undefined;
   readonly memoryMib: number | undefined;
   /** Undefined: the best that works. */

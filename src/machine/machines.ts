@@ -3,7 +3,7 @@ import { freemem } from "node:os";
 import { type ErrorCode, PyroError } from "../contract/error.ts";
 import type { PullProgress } from "../contract/environment.ts";
 import type { MachineName } from "../contract/run.ts";
-import type { HostPaths } from "../host/paths.ts";
+import { type HostPaths, type InstalledRoot, installPlaces } from "../host/paths.ts";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 import type { LeftMachine } from "../vmm/adopt.ts";
 import type { RunningMachine } from "../vmm/driver.ts";
@@ -26,10 +26,15 @@ import { removePartialTemplates, type Template, templateKey } from "./template.t
 /** What the machine layer needs of the layers below, chosen by whoever composes the server. */
 export interface MachineSources {
   readonly paths: HostPaths;
-  /** Installs the environment if it is not, and gives its files. */
+  /** Installs the environment if it is not, and gives its files; those of `startedFrom` where they are still there. */
   readonly environment: (
     name: string,
-    how: { force: boolean; signal: AbortSignal; onProgress: (progress: PullProgress) => void },
+    how: {
+      startedFrom?: InstalledRoot | undefined;
+      force: boolean;
+      signal: AbortSignal;
+      onProgress: (progress: PullProgress) => void;
+    },
   ) => Promise<BootableEnvironment>;
   /** Chooses the VMM. @throws PyroError host_unsupported, dependency_missing */
   readonly vmm: (
@@ -116,8 +121,10 @@ class MachineTable implements Machines {
   }
 
   environmentsInUse(): ReadonlySet<string> {
-    const starting = [...this.#starting].map(({ environment }) => environment.installDir);
-    return new Set([...starting, ...[...this.#held.values()].map(({ machine }) => machine.installDir)]);
+    const machines = [...[...this.#starting].map(describe), ...[...this.#held.values()].map(({ machine }) => machine)];
+    return new Set(
+      machines.flatMap(({ installDir, environmentDigest: digest }) => installPlaces({ installDir, digest })),
+    );
   }
 
   counts(): { held: number; ready: number } {
@@ -166,6 +173,7 @@ class MachineTable implements Machines {
     const vmm = await this.#sources.vmm(request.requireIsolation, request.machine);
     onChosen();
     const environment = await this.#sources.environment(request.environment, {
+      startedFrom: request.startedFrom,
       force: false,
       signal: request.signal,
       onProgress: request.onPull,

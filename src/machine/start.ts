@@ -1,4 +1,5 @@
 /** Starting one machine: from its template, or cold to make that template. */
+import { stat } from "node:fs/promises";
 import { PyroError } from "../contract/error.ts";
 import type { HostPaths } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
@@ -14,6 +15,7 @@ import {
   keptRecord,
   newMachineId,
   removeMachineDirectory,
+  VOLUME_BYTES,
   writeMachineRecord,
 } from "./machine-directory.ts";
 import { findTemplate, makeTemplate, markUsed, type Template, templateKey } from "./template.ts";
@@ -88,13 +90,22 @@ export async function startFromTemplate(
     keptVolumePath: request?.path,
     seedPath: request?.seedPath,
     start: (plan) => kind.driver.restore(plan, template, context.signal),
-    setUp: async ({ link, id }, { configureGuest, guestVolume, leftCommands }) => {
+    setUp: async ({ link, id, vmm }, { configureGuest, guestVolume, leftCommands }) => {
       commands = async () => await leftCommands(link.agent);
-      const opened = await configureGuest(link, id, request);
-      if (opened !== undefined) volume = guestVolume(link, opened);
+      const driveBytes = request === undefined ? undefined : await grownDrive(vmm, request.path);
+      const opened = await configureGuest(link, id, request && { ...request, driveBytes });
+      if (opened !== undefined) volume = guestVolume(link, vmm, opened);
     },
   });
   return { ...started, volume, commands };
+}
+
+/** Tells the VMM of a volume that is larger than the template's slot; undefined: it is not. */
+async function grownDrive(vmm: RunningMachine, path: string): Promise<number | undefined> {
+  const { size } = await stat(path);
+  if (size <= VOLUME_BYTES) return undefined;
+  await vmm.growVolume(size);
+  return size;
 }
 
 /** Has a machine from the template, which must be there, do its work, and ends it. @throws PyroError as startFromTemplate */

@@ -12,6 +12,8 @@ export interface Environments {
   list(): Promise<{ catalogVersion: string; environments: EnvironmentSummary[] }>;
   /** @throws PyroError not_found, artifact_corrupt when `verify` finds an altered file */
   inspect(name: string, options: { verify: boolean }): Promise<EnvironmentDetails>;
+  /** Deletes what newer builds have replaced, but for these directories. */
+  dropReplaced(inUse: ReadonlySet<string>): Promise<void>;
   prune(options: {
     all: boolean;
     inUse: ReadonlySet<string>;

@@ -1,11 +1,12 @@
 /** Workspaces as the contract shows them. */
 import type * as z from "zod";
 import type { MachineName } from "../contract/run.ts";
-import type { workspaceReset } from "../contract/workspace-operations.ts";
+import type { workspaceReset, workspaceStatus } from "../contract/workspace-operations.ts";
 import { type Paused, type SnapshotSummary, WORKSPACE_PATH, type WorkspaceSummary } from "../contract/workspace.ts";
 import type { OpenMachine } from "../machine/machine.ts";
 import type { WorkspaceRecord } from "../workspace/record.ts";
 import type { SnapshotView } from "../workspace/snapshots.ts";
+import { NO_VOLUME, type VolumeSize } from "../workspace/volume-size.ts";
 import type { Workspace } from "../workspace/workspace.ts";
 
 type ResetSummary = z.infer<typeof workspaceReset.output>["workspace_reset"];
@@ -14,12 +15,20 @@ export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary>
   await workspace.adopted();
   const { record, machine, runningCommands } = workspace;
   const { paused } = workspace;
-  return summary(record, { machine, runningCommands, paused, diskBytes: await workspace.diskBytes() });
+  return summary(record, { machine, runningCommands, paused, volume: await workspace.volumeSize() });
+}
+
+/** With what its snapshots pin, which is counted for it. */
+export async function statusOf(workspace: Workspace): Promise<z.infer<typeof workspaceStatus.output>> {
+  const summarized = await summaryOf(workspace);
+  const { countedAt, unknown, pins } = await workspace.pins();
+  const snapshots = pins.map(({ name, bytes }) => ({ snapshot_name: name, bytes_pinned: bytes }));
+  return { ...summarized, snapshot_pins: { counted_at: countedAt, unknown, snapshots } };
 }
 
 /** One in the trash. */
 export function deletedSummary(record: WorkspaceRecord): WorkspaceSummary {
-  return summary(record, { machine: undefined, runningCommands: 0, paused: undefined, diskBytes: 0 });
+  return summary(record, { machine: undefined, runningCommands: 0, paused: undefined, volume: NO_VOLUME });
 }
 
 export function snapshotSummaryOf(workspaceId: string, snapshot: SnapshotView): SnapshotSummary {
@@ -52,7 +61,7 @@ function summary(
     machine: OpenMachine | undefined;
     runningCommands: number;
     paused: Paused | undefined;
-    diskBytes: number;
+    volume: VolumeSize;
   },
 ): WorkspaceSummary {
   return {
@@ -91,7 +100,8 @@ function summary(
     pending_reset: record.pending_reset,
     stopped: record.stopped,
     paused: now.paused ?? null,
-    disk_bytes: now.diskBytes,
+    volume_bytes: now.volume.sizeBytes,
+    disk_bytes: now.volume.diskBytes,
     deleted_at: record.deleted_at,
   };
 }

@@ -3,6 +3,7 @@
  * nothing of environments, commands or templates' policy.
  */
 import type { Duplex } from "node:stream";
+import { VOLUME_GIB_MAX } from "../contract/limits.ts";
 import type { ProcessIdentity } from "../host/process-identity.ts";
 
 export type VmmKind = "firecracker" | "qemu";
@@ -26,7 +27,7 @@ export interface Drive {
 }
 
 /** The largest size a volume can grow to; a VMM may not write a file beyond it. */
-export const VOLUME_BYTES_MAX = 1024 ** 4;
+export const VOLUME_BYTES_MAX = VOLUME_GIB_MAX * 1024 ** 3;
 
 /** virtio-blk serial by which the guest finds a drive; at most 20 bytes (virtio 1.2, 5.2.6.1). */
 export const driveSerial = (slot: DriveSlot): string => `pyro-${slot}`;

@@ -27,6 +27,7 @@ const ended = (reason: StopReason, message: string): Partial<WorkspaceRecord> =>
   machine_id: null,
   stopped: { reason, message, at: new Date().toISOString() },
   changed: true,
+  pins: null,
 });
 
 /** The last command's number, which may not have come to the disk with the record. */

@@ -12,9 +12,6 @@ const calledCommand = z.object({
   sequence: z.int(),
   command: z.string(),
   cwd: z.string(),
-  /** Nobody waits for it: it goes on with the next server. */
-  detached: z.boolean(),
-  started_at: z.string(),
 });
 export type CalledCommand = z.infer<typeof calledCommand>;
 

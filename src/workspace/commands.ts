@@ -3,12 +3,14 @@ import { PyroError } from "../contract/error.ts";
 import { type LoggedCommand, WORKSPACE_PATH } from "../contract/workspace.ts";
 import { withDeadline } from "../host/deadline.ts";
 import type { Exec, ExecOutcome, ExecRequest, KeptExec, OpenMachine } from "../machine/machine.ts";
-import type { CalledCommand, CalledCommands } from "./called-commands.ts";
+import type { CalledCommands } from "./called-commands.ts";
 import type { CommandLog } from "./command-log.ts";
 import { type DetachedCommand, DetachedCommands, type DetachedNote, keepRequest } from "./detached.ts";
 import { KeptOutput } from "./kept-output.ts";
+import type { LeftDetached } from "./orphans.ts";
 
 const SIGTERM = 15;
+const SIGKILL = 9;
 /** What ends with its machine is killed. */
 const KILLED: ExecOutcome = { exitCode: 137, signal: 9, timedOut: false, outOfMemory: false, durationMs: 0 };
 /** The end of a command that was ended is written to the log: a file of this host. */
@@ -43,6 +45,8 @@ interface Followed {
   readonly called: Called;
   readonly kept: KeptOutput;
   readonly isDetached: boolean;
+  /** Its end is in the log. */
+  readonly isLogged: boolean;
   readonly wasStopped: () => boolean;
 }
 
@@ -97,21 +101,25 @@ export class Commands {
   }
 
   /** Goes on with a detached command that a server before has started. */
-  adopt(machine: OpenMachine, found: CalledCommand, wasStopped: () => boolean): void {
-    const { exec_id: id, sequence, command, cwd, started_at: startedAt } = found;
+  adopt(machine: OpenMachine, { execId: id, note, isLogged }: LeftDetached, wasStopped: () => boolean): void {
     const kept = machine.kept(id);
     const output = new KeptOutput();
-    const outcome = kept.attach({
-      onOutput: (stream, data) => output.add(stream, data),
-      onDropped: () => undefined,
-      signal: new AbortController().signal,
-    });
+    const outcome = kept
+      .attach({
+        onOutput: (stream, data) => output.add(stream, data),
+        onDropped: (stream, bytes) => output.drop(stream, bytes),
+        signal: new AbortController().signal,
+      })
+      // What it left behind ends with it; the machine may be gone already.
+      .finally(() => void kept.signal(SIGKILL).catch(() => undefined));
     outcome.catch(() => undefined);
     const resize = async (): Promise<boolean> => await Promise.resolve(false);
     const exec = { id, started: Promise.resolve(), signal: kept.signal, resize, outcome };
+    const { sequence, command, cwd } = note;
     const called = { sequence, command, cwd };
-    const followed = this.#follow(exec, { called, kept: output, isDetached: true, wasStopped });
-    this.detached.add({ sequence, command, cwd, startedAt }, underStop(kept, wasStopped), followed.outcome);
+    const followed = this.#follow(exec, { called, kept: output, isDetached: true, isLogged, wasStopped });
+    followed.outcome.catch(() => undefined);
+    this.detached.add(note, underStop(kept, wasStopped), followed.outcome);
   }
 
   /** Asks every command to end and waits for that, for a bounded time. */
@@ -157,15 +165,15 @@ export class Commands {
         kept.add(stream, data);
         return request.onOutput(stream, data);
       },
+      onDropped: (stream, bytes) => kept.drop(stream, bytes),
     });
     const called = { sequence, command: text, cwd: request.cwd === "" ? WORKSPACE_PATH : request.cwd };
     const isDetached = request.keep !== undefined;
-    const noted = { ...called, exec_id: exec.id, detached: isDetached, started_at: new Date().toISOString() };
-    this.#called.add(noted, this.#running.size === 0);
-    return this.#follow(exec, { called, kept, isDetached, wasStopped });
+    this.#called.add({ ...called, exec_id: exec.id }, this.#running.size === 0);
+    return this.#follow(exec, { called, kept, isDetached, isLogged: false, wasStopped });
   }
 
-  #follow(exec: Exec, { called, kept, isDetached, wasStopped }: Followed): Exec {
+  #follow(exec: Exec, { called, kept, isDetached, isLogged, wasStopped }: Followed): Exec {
     this.#running.add(exec);
     this.#events.onActivity();
     const outcome = exec.outcome
@@ -179,8 +187,10 @@ export class Commands {
       });
     let hasStarted = false;
     exec.started.then(() => (hasStarted = true)).catch(() => undefined);
-    const record = (ended: ExecOutcome, interrupted: string | undefined): void =>
+    const record = (ended: ExecOutcome, interrupted: string | undefined): void => {
+      if (isLogged) return;
       this.#record({ ...called, ...kept.logged(ended), ...(interrupted === undefined ? {} : { interrupted }) });
+    };
     outcome.then(
       (ended) => record(ended, isDetached && this.#ending ? "the workspace was stopped" : undefined),
       (failure: unknown) => {

@@ -1,4 +1,5 @@
 /** Detached commands: those that run, and the last that ended, whose output the guest still keeps. */
+import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import type { ExecOutcome, KeepRequest, KeptExec } from "../machine/machine.ts";
 
@@ -9,15 +10,17 @@ const ENDED_MAX = 16;
 /** Of a long command only the beginning is noted. */
 const NOTED_CHARS_MAX = 2048;
 
-/** What is said of a detached command, and all that the host has of it: the guest keeps it too, as the command's note. */
-export interface DetachedNote {
-  readonly sequence: number;
+const detachedNote = z.object({
+  sequence: z.int().min(1),
   /** As it is shown. */
-  readonly command: string;
-  readonly cwd: string;
+  command: z.string(),
+  cwd: z.string(),
   /** RFC 3339 time. */
-  readonly startedAt: string;
-}
+  startedAt: z.iso.datetime(),
+});
+
+/** What is said of a detached command, and all that the host has of it: the guest keeps it too, as the command's note. */
+export type DetachedNote = Readonly<z.infer<typeof detachedNote>>;
 
 export interface DetachedCommand extends DetachedNote {
   readonly execId: string;
@@ -35,6 +38,15 @@ interface Entry {
 export function keepRequest(note: DetachedNote): KeepRequest {
   const noted = { ...note, command: note.command.slice(0, NOTED_CHARS_MAX) };
   return { bytes: KEPT_BYTES, note: new TextEncoder().encode(JSON.stringify(noted)) };
+}
+
+/** The note of a command that a guest knows; undefined: it is none of a detached command. */
+export function noteOf(bytes: Uint8Array): DetachedNote | undefined {
+  try {
+    return detachedNote.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The detached commands of the machine that a workspace has now, in the order of their starts. */

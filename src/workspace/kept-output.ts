@@ -12,6 +12,11 @@ export class KeptOutput {
     this.#streams[stream].add(data);
   }
 
+  /** Counts bytes that nobody has any more. */
+  drop(stream: "stdout" | "stderr", bytes: number): void {
+    this.#streams[stream].droppedBytes += bytes;
+  }
+
   /** The part of a log's entry that is known when the command has ended. */
   logged(outcome: ExecOutcome): Omit<LoggedCommand, "sequence" | "command" | "cwd" | "interrupted"> {
     const { stdout, stderr } = this.#streams;

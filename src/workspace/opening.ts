@@ -27,9 +27,11 @@ export async function openWorkspaceMachine(
 ): Promise<OpenMachine> {
   const { call, insist, resetTo } = how;
   const isNew = record.state === "creating";
+  const { environment_digest: digest } = record;
   const request: OpenRequest = {
     ...call,
     environment: record.environment,
+    startedFrom: digest === null ? undefined : { installDir: record.install_dir, digest },
     // A new one takes the environment's own where it was not told otherwise.
     vcpuCount: record.vcpu_count === 0 ? undefined : record.vcpu_count,
     memoryMib: record.mem_mib === 0 ? undefined : record.mem_mib,
@@ -43,13 +45,26 @@ export async function openWorkspaceMachine(
       aloneLimitSeconds: record.ttl_seconds,
     },
   };
+  const machine = await openThisOrAnother(machines, request, { ...how, record });
+  if (digest !== null && machine.environmentDigest !== digest) {
+    how.onNotice(`the root that it has started from is gone: it is started on ${record.environment} as it is now`);
+  }
+  return machine;
+}
+
+/** A machine of the kind that is asked for; one that had a kind which is gone gets another. */
+async function openThisOrAnother(
+  machines: Machines,
+  request: OpenRequest,
+  { record, insist, onNotice }: { record: WorkspaceRecord; insist: boolean; onNotice: (notice: string) => void },
+): Promise<OpenMachine> {
   try {
     return await machines.open(request);
   } catch (failure) {
     const code = PyroError.is(failure) ? failure.code : undefined;
     const isGone = code === "host_unsupported" || code === "dependency_missing";
-    if (isNew || insist || !isGone) throw failure;
-    how.onNotice(`${record.machine} is gone: it is started on another machine`);
+    if (record.state === "creating" || insist || !isGone) throw failure;
+    onNotice(`${record.machine} is gone: it is started on another machine`);
     return await machines.open({ ...request, machine: undefined });
   }
 }
@@ -70,10 +85,12 @@ export function startedOn(
     state: "started",
     stopped: null,
     pending_reset: null,
+    pins: null,
     machine_id: machine.id,
     machine: machine.machineName,
     environment_version: machine.environmentVersion,
     install_dir: machine.installDir,
+    environment_digest: machine.environmentDigest,
     vcpu_count: machine.shape.vcpuCount,
     mem_mib: machine.shape.memoryMib,
     seed_generation: seedGeneration,

@@ -4,6 +4,7 @@ import { withDeadline } from "../host/deadline.ts";
 import type { LeftCommand, OpenMachine } from "../machine/machine.ts";
 import type { CalledCommand } from "./called-commands.ts";
 import type { CommandLog } from "./command-log.ts";
+import { type DetachedNote, noteOf } from "./detached.ts";
 import { KeptOutput } from "./kept-output.ts";
 
 /** From SIGKILL to the end that the guest says, with the output that it still has. */
@@ -11,12 +12,19 @@ const END_DEADLINE_MS = 30_000;
 
 const INTERRUPTED = "its server was killed, and nobody waited for it any more";
 
+export interface LeftDetached {
+  readonly execId: string;
+  readonly note: DetachedNote;
+  /** That it ended is in the log already. */
+  readonly isLogged: boolean;
+}
+
 export interface Orphans {
   /** What is known of them. */
   readonly called: ReadonlyMap<string, CalledCommand>;
   readonly log: CommandLog;
-  /** One that goes on: it was started for nobody to wait for it. */
-  readonly onDetached: (found: CalledCommand) => void;
+  /** One that was started for nobody to wait for it: it goes on, or has ended and can be read. In the order of their starts. */
+  readonly onDetached: (found: LeftDetached) => void;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -31,12 +39,15 @@ export async function endOrphans(machine: Pick<OpenMachine, "commands">, orphans
     failed(failure);
     return [];
   });
-  const isKept = ({ execId }: LeftCommand): boolean => orphans.called.get(execId)?.detached === true;
-  for (const { execId } of left.filter(isKept)) {
-    const found = orphans.called.get(execId);
-    if (found !== undefined) orphans.onDetached(found);
+  const logged = new Set((await orphans.log.read()).map(({ sequence }) => sequence));
+  const noted = left.map((command) => ({ ...command, note: noteOf(command.note) }));
+  const detached = noted.flatMap(({ execId, isRunning, note }) =>
+    note === undefined ? [] : [{ execId, note, isLogged: !isRunning && logged.has(note.sequence) }],
+  );
+  for (const found of detached.toSorted((one, other) => one.note.sequence - other.note.sequence)) {
+    orphans.onDetached(found);
   }
-  const ended = left.filter((command) => !isKept(command));
+  const ended = left.filter((_, index) => noted[index]?.note === undefined);
   await Promise.all(ended.map(async (orphan) => await endOrphan(orphan, orphans).catch(failed)));
   return ended.length;
 }

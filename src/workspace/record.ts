@@ -44,6 +44,8 @@ const workspaceRecord = z.object({
   environment_version: z.string(),
   /** Directory of the environment that its root file system lies in. */
   install_dir: z.string(),
+  /** SHA-256 of that root's image, which what it changed of `/` lies on; null: not known. */
+  environment_digest: z.string().nullable().default(null),
   /** What it ran on last, which it prefers. */
   machine: z.enum(MACHINE_NAMES),
   require_isolation: z.enum(["any", "hardware"]),
@@ -58,6 +60,11 @@ const workspaceRecord = z.object({
   machine_id: z.string().nullable().default(null),
   stopped: z.object({ reason: stopReason, message: z.string(), at: z.string() }).nullable(),
   snapshots: z.array(snapshotRecord),
+  /** What each snapshot pinned when the workspace was stopped, in bytes by its id; null: not known. */
+  pins: z
+    .object({ at: z.string(), bytes: z.record(z.string(), z.number()) })
+    .nullable()
+    .default(null),
   /** Name of the snapshot that the next start makes the workspace a copy of: a reset that was not finished. */
   pending_reset: z.string().nullable(),
   /** Commands since it was made or reset. */

@@ -1,23 +1,26 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
 import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
-import { type CalledCommand, CalledCommands } from "./called-commands.ts";
+import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
+import { openWithRoom } from "./full-volume.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
+import { Pins, type PinsView } from "./pins.ts";
 import { pullCommits, type Pulled, type PullRequest } from "./pull/pull.ts";
-import { endOrphans } from "./orphans.ts";
+import { endOrphans, type LeftDetached } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
+import { grow, sizeOf, type VolumeSize } from "./volume-size.ts";
 import { VolumeSync } from "./volume-sync.ts";
 
 /** How long commands have to end before their machine does. */
@@ -51,6 +54,7 @@ export class Workspace {
   readonly #idle = new IdleTimer(() => void this.#expire());
   #adopting: Promise<void> = Promise.resolve();
   readonly #pause = new Pause();
+  readonly #pins = new Pins(() => ({ record: this.record, machine: this.#machine, paused: this.paused }));
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
@@ -136,10 +140,18 @@ export class Workspace {
     });
   }
 
-  /** Bytes that the volume takes on the host's disk. */
-  async diskBytes(): Promise<number> {
-    const found = await stat(volumePath(this.#parts.directory)).catch(() => undefined);
-    return found === undefined ? 0 : found.blocks * 512;
+  async volumeSize(): Promise<VolumeSize> {
+    return await sizeOf(volumePath(this.#parts.directory));
+  }
+
+  /** Makes its volume larger. @throws PyroError invalid_argument when it would shrink, resource_exhausted */
+  async growVolume(sizeBytes: number): Promise<void> {
+    await this.#take(async () => {
+      this.#pause.refuse(this.#machine, this.record.id);
+      await grow(volumePath(this.#parts.directory), sizeBytes);
+      await this.#machine?.volume?.grow(sizeBytes);
+      this.#active();
+    });
   }
 
   /** The first start, of a workspace whose volume was just made. */
@@ -248,8 +260,9 @@ export class Workspace {
     return await pullCommits({ ...request, machine, scratch: this.#parts.directory });
   }
 
-  /** Its detached commands, while it is started. */
-  get detached(): DetachedCommands {
+  /** Its detached commands, while it is started; those of the server before too. */
+  async detached(): Promise<DetachedCommands> {
+    await this.#adopting;
     return this.#commands.detached;
   }
 
@@ -259,6 +272,11 @@ export class Workspace {
 
   listSnapshots(): SnapshotView[] {
     return this.#snapshots().list();
+  }
+
+  /** What each snapshot pins, now or as it was at the stop. Waits for no turn. */
+  async pins(): Promise<PinsView> {
+    return await this.#pins.view();
   }
 
   async createSnapshot(name: string): Promise<SnapshotView> {
@@ -285,7 +303,8 @@ export class Workspace {
     await this.#take(async () => {
       const { id } = this.#snapshots().deletable(name);
       this.#pause.refuse(this.#machine, this.record.id);
-      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id) });
+      // What it held together with another one is that one's now.
+      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id), pins: null });
       await this.#machine?.volume?.deleteSnapshot(id);
       this.#active();
     });
@@ -294,12 +313,12 @@ export class Workspace {
   async #open(opening: Opening): Promise<void> {
     const { resetTo } = opening;
     const seedId = this.record.seed?.id ?? undefined;
-    const machine = await openWorkspaceMachine(this.#parts.machines, this.record, {
-      ...opening,
-      volumePath: volumePath(this.#parts.directory),
-      seedPath: seedId === undefined ? undefined : await this.#parts.seedImage(seedId),
-      onNotice: (notice) => this.#notice(notice),
-    });
+    const onNotice = (notice: string): void => this.#notice(notice);
+    const path = volumePath(this.#parts.directory);
+    const seedPath = seedId === undefined ? undefined : await this.#parts.seedImage(seedId);
+    const how = { ...opening, volumePath: path, seedPath, onNotice };
+    const open = async (): Promise<OpenMachine> => await openWorkspaceMachine(this.#parts.machines, this.record, how);
+    const machine = await openWithRoom(path, open, onNotice);
     try {
       if (resetTo !== undefined) await this.#log.clear();
       await this.#record.save(startedOn(this.record, machine, resetTo));
@@ -325,7 +344,7 @@ export class Workspace {
     this.#hold(machine);
     const called = await this.#called.read();
     const onNotice = (notice: string): void => this.#notice(notice);
-    const onDetached = (each: CalledCommand): void =>
+    const onDetached = (each: LeftDetached): void =>
       this.#commands.adopt(machine, each, () => this.#stopped.has(machine));
     const ended = await endOrphans(machine, { called, log: this.#log, onDetached, onNotice });
     const state = await this.#sync.now(machine, false);
@@ -352,6 +371,7 @@ export class Workspace {
     // One that stands still answers nothing.
     const answers = this.paused === undefined;
     if (answers) await this.#commands.end(GRACE_MS);
+    const pins = answers && trim ? await this.#pins.atStop(machine) : null;
     const written = answers ? await this.#sync.now(machine, trim) : undefined;
     this.#machine = undefined;
     this.#stopped.add(machine);
@@ -362,6 +382,7 @@ export class Workspace {
       state: "stopped",
       machine_id: null,
       stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
+      pins,
       changed: written === undefined || this.#isChanged(written),
     });
   }

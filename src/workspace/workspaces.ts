@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
 import { syncDirectory } from "../host/files.ts";
-import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
+import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
 import { freeBytes, HostDisk } from "./host-disk.ts";
@@ -48,6 +48,16 @@ export interface NewWorkspace {
   readonly seedPath: string | undefined;
   /** Without what git ignores in it. */
   readonly seedIgnore: boolean;
+}
+
+/** What is not there stays as it is. */
+export interface WorkspaceChange {
+  /** Null: none. */
+  readonly name?: string | null;
+  /** Null: without. */
+  readonly labels: Readonly<Record<string, string | null>>;
+  readonly ttlSeconds?: number | undefined;
+  readonly volumeBytes?: number | undefined;
 }
 
 /** What a creation tells while it lasts, and how it is cancelled. */
@@ -163,18 +173,18 @@ export class Workspaces {
     await workspace.flatten();
   }
 
-  /** Changes name, labels or idle time. @throws PyroError already_exists */
-  async update(
-    workspace: Workspace,
-    change: { name?: string | null; labels: Readonly<Record<string, string | null>>; ttlSeconds?: number | undefined },
-  ): Promise<void> {
+  /** Changes name, labels or idle time, or makes the volume larger. @throws PyroError already_exists, invalid_argument */
+  async update(workspace: Workspace, change: WorkspaceChange): Promise<void> {
     const { name } = change;
-    const apply = async (): Promise<void> =>
+    const apply = async (): Promise<void> => {
+      // The one thing that can be refused comes first.
+      if (change.volumeBytes !== undefined) await workspace.growVolume(change.volumeBytes);
       await workspace.update((record) => ({
         ...(name === undefined ? {} : { name }),
         labels: mergedLabels(record.labels, change.labels),
         ...(change.ttlSeconds === undefined ? {} : { ttl_seconds: change.ttlSeconds }),
       }));
+    };
     if (typeof name === "string" && name !== workspace.record.name) await this.#withName(name, apply);
     else await apply();
   }
@@ -226,7 +236,11 @@ export class Workspaces {
   /** Install directories of the environments that workspaces need, those in the trash too. */
   async environmentsInUse(): Promise<Set<string>> {
     const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
-    return new Set(records.map((record) => record.install_dir));
+    return new Set(
+      records.flatMap(({ install_dir: installDir, environment_digest: digest }) =>
+        digest === null ? [installDir] : [installDir, ...installPlaces({ installDir, digest })],
+      ),
+    );
   }
 
   /** Removes seeds that no workspace needs, those in the trash too. */
@@ -363,6 +377,7 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     environment: wanted.environment,
     environment_version: "",
     install_dir: "",
+    environment_digest: null,
     machine: wanted.machine ?? "qemu-tcg",
     require_isolation: wanted.requireIsolation,
     vcpu_count: wanted.vcpuCount ?? 0,
@@ -374,6 +389,7 @@ function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceR
     machine_id: null,
     stopped: null,
     snapshots: [],
+    pins: null,
     pending_reset: null,
     command_count: 0,
     reset_count: 0,

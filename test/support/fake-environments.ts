@@ -3,14 +3,18 @@ import { PyroError } from "../../src/contract/error.ts";
 import type { Environments } from "../../src/server/context.ts";
 import { FAKE_ENVIRONMENTS } from "./fake-machines.ts";
 
-/** Environments as the store would tell of them. */
-export function fakeEnvironments(): Environments {
+/** Environments as the store would tell of them. Told in `dropped`: what was in use when replaced ones were to go. */
+export function fakeEnvironments(dropped: string[][] = []): Environments {
   return {
     list: () => Promise.resolve({ catalogVersion: "1.0.0", environments: FAKE_ENVIRONMENTS.toReversed().map(summary) }),
     inspect: (name) =>
       FAKE_ENVIRONMENTS.includes(name)
         ? Promise.resolve(details(name))
         : Promise.reject(new PyroError("not_found", `there is no environment ${name}`)),
+    dropReplaced: (inUse) => {
+      dropped.push([...inUse].toSorted());
+      return Promise.resolve();
+    },
     prune: ({ all }) =>
       Promise.resolve({
         deletedDirectories: all ? ["/cache/a", "/cache/b"] : ["/cache/a"],

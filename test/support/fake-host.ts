@@ -11,6 +11,7 @@ import { SETTINGS_HEADER, VERSION_HEADER } from "../../src/contract/wire.ts";
 import { type HostPaths, hostPaths } from "../../src/host/paths.ts";
 import { settingsDigest, settingsOf } from "../../src/host/settings.ts";
 import { Pyro } from "../../src/sdk/pyro.ts";
+import type { Environments } from "../../src/server/context.ts";
 import { type RunningServer, startServer } from "../../src/server/server.ts";
 import { Workspaces } from "../../src/workspace/workspaces.ts";
 import { fakeEnvironments } from "./fake-environments.ts";
@@ -66,10 +67,10 @@ export class FakeHost {
   }
 
   /** A server in this process. */
-  async serve(options: { idleMs?: number } = {}): Promise<RunningServer> {
+  async serve(options: { idleMs?: number; environments?: Environments } = {}): Promise<RunningServer> {
     const { paths, machines } = this;
     const workspaces = await this.workspaces();
-    const parts = { paths, machines, workspaces, environments: fakeEnvironments() };
+    const parts = { paths, machines, workspaces, environments: options.environments ?? fakeEnvironments() };
     this.#server = await startServer({ ...parts, idleMs: options.idleMs ?? 60_000, settings: this.#settings() });
     return this.#server;
   }

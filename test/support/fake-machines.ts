@@ -36,6 +36,9 @@ export class FakeMachines implements Machines {
   readonly history: string[] = [];
   /** Ids of machines whose guests do not answer the next server. */
   readonly unanswering = new Set<string>();
+  /** Digest of the root that is installed; those before are kept while they are in here. */
+  installedDigest = "a".repeat(64);
+  readonly keptDigests = new Set<string>();
   /** Counted are a machine's opening and end, and what is done to a volume. */
   steps: CrashSteps | undefined;
   readonly #options: FakeOptions;
@@ -70,11 +73,16 @@ export class FakeMachines implements Machines {
     await this.#step();
     this.#count += 1;
     const id = this.#count.toString(16).padStart(12, "0");
-    const machine = new FakeMachine(id, request, { disk: this.#disk(request), step: this.#step }, (how) => {
-      if (how === "close" || how === "leave") this.#held.delete(id);
-      if (how === "leave") this.#left.set(id, machine);
-      this.#say(`${how} ${id}`);
-    });
+    const machine = new FakeMachine(
+      id,
+      request,
+      { disk: this.#disk(request), step: this.#step, digest: this.#digest(request) },
+      (how) => {
+        if (how === "close" || how === "leave") this.#held.delete(id);
+        if (how === "leave") this.#left.set(id, machine);
+        this.#say(`${how} ${id}`);
+      },
+    );
     this.#held.set(machine.id, machine);
     this.#say(`open ${machine.id}`);
     request.onPhase("start", machine.id);
@@ -113,6 +121,11 @@ export class FakeMachines implements Machines {
     const disk = this.#disks.get(path) ?? new FakeDisk();
     this.#disks.set(path, disk);
     return disk;
+  }
+
+  #digest({ startedFrom }: OpenRequest): string {
+    const isThere = startedFrom !== undefined && this.keptDigests.has(startedFrom.digest);
+    return isThere ? startedFrom.digest : this.installedDigest;
   }
 
   #disk({ volume }: OpenRequest): FakeDisk | undefined {
@@ -169,6 +182,7 @@ class FakeMachine implements OpenMachine {
   readonly id: string;
   readonly environment: string;
   readonly environmentVersion = "1.0.0";
+  readonly environmentDigest: string;
   readonly shape: { vcpuCount: number; memoryMib: number };
   readonly machineName = "qemu-tcg";
   readonly installDir = "/environments/fake";
@@ -190,7 +204,7 @@ class FakeMachine implements OpenMachine {
   constructor(
     id: string,
     request: OpenRequest,
-    { disk, step }: { disk: FakeDisk | undefined; step: () => Promise<void> },
+    { disk, step, digest }: { disk: FakeDisk | undefined; step: () => Promise<void>; digest: string },
     onChange: (how: MachineChange) => void,
   ) {
     this.id = id;
@@ -198,6 +212,7 @@ class FakeMachine implements OpenMachine {
     this.#step = step;
     this.volume = disk?.volume(step);
     this.environment = request.environment;
+    this.environmentDigest = digest;
     this.shape = { vcpuCount: request.vcpuCount ?? 1, memoryMib: request.memoryMib ?? 1024 };
     this.#onChange = onChange;
     this.lost = new Promise((resolve) => (this.#lose = resolve));
@@ -221,8 +236,13 @@ class FakeMachine implements OpenMachine {
       await running.signal(9);
       return await running.outcome;
     };
-    this.#commands.set(id, { execId: id, isRunning: true, end });
-    running.outcome.catch(() => undefined).finally(() => this.#commands.delete(id));
+    const note = given.keep?.note ?? new Uint8Array();
+    this.#commands.set(id, { execId: id, isRunning: true, note, end });
+    const over = (): void => {
+      this.#commands.delete(id);
+      if (given.keep !== undefined) this.#commands.set(id, { execId: id, isRunning: false, note, end });
+    };
+    running.outcome.then(over, over);
     return {
       ...running,
       id,

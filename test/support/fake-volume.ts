@@ -10,11 +10,14 @@ export class FakeDisk {
   readonly #trees = new Map<string, string>();
   readonly snapshots = new Set<string>();
   /** What is thrown by the next call of this name. */
-  readonly failures = new Map<"sync" | "createSnapshot", PyroError>();
+  readonly failures = new Map<"sync" | "createSnapshot" | "countPins" | "grow" | "prepare", PyroError>();
   readonly calls: string[] = [];
+  /** What every snapshot pins; undefined: it is not counted to the end. */
+  pinnedBytes: number | undefined = 4096;
 
   /** As the guest does when it is configured. */
   prepare({ snapshotIds, resetTo }: VolumeRequest): void {
+    this.#fail("prepare");
     for (const id of this.snapshots) if (!snapshotIds.includes(id)) this.snapshots.delete(id);
     if (resetTo === undefined) return;
     this.calls.push(`reset ${resetTo}`);
@@ -37,6 +40,19 @@ export class FakeDisk {
         await step();
         if (!this.snapshots.delete(id)) throw new PyroError("not_found", `there is no snapshot ${id}`);
       },
+      countPins: async (ids) => {
+        await step();
+        this.calls.push("count pins");
+        this.#fail("countPins");
+        return this.pinnedBytes === undefined
+          ? undefined
+          : new Map(ids.filter((id) => this.snapshots.has(id)).map((id) => [id, this.pinnedBytes ?? 0]));
+      },
+      grow: async (sizeBytes) => {
+        this.calls.push(`grow ${sizeBytes}`);
+        this.#fail("grow");
+        return await Promise.resolve(this.#state());
+      },
       flatten: async () => {
         this.calls.push("flatten");
         return await Promise.resolve(this.#state());
@@ -49,7 +65,7 @@ export class FakeDisk {
     };
   }
 
-  #fail(name: "sync" | "createSnapshot"): void {
+  #fail(name: "sync" | "createSnapshot" | "countPins" | "grow" | "prepare"): void {
     const failure = this.failures.get(name);
     this.failures.delete(name);
     if (failure !== undefined) throw failure;

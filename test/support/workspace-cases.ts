@@ -20,6 +20,8 @@ const WRITTEN_DEADLINE_MS = 10_000;
 const ALONE_SECONDS = 2;
 const DEADLINE_MS = 10_000;
 
+const MIB = 1024 ** 2;
+
 export interface WorkspaceCase {
   readonly name: string;
   /** Fills the directory of the host that the workspace begins with; absent: it begins empty. */
@@ -155,6 +157,53 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
     },
   },
   {
+    name: "status says what each snapshot pins, which is what comes back with it",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const pinned = async (): Promise<(number | null)[]> => {
+        const { snapshot_pins: pins } = await pyro.workspace.status({ workspace: id });
+        return pins.snapshots.map(({ bytes_pinned: bytes }) => bytes && Math.round(bytes / MIB));
+      };
+      await workspace.sh("for name in one two both copied; do head -c 8M /dev/urandom > $name; done; sync");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "first" });
+      assert.deepEqual(await pinned(), [0]);
+      await workspace.sh("rm one; cp --reflink=always copied copy; rm copied; sync");
+      assert.deepEqual(await pinned(), [8]);
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "second" });
+      await workspace.sh("rm both; head -c 8M /dev/urandom > two; sync");
+      // What both hold neither frees alone.
+      assert.deepEqual(await pinned(), [8, 0]);
+      await pyro.workspace.stop({ workspace: id });
+      assert.deepEqual(await pinned(), [8, 0]);
+      await pyro.workspace.start({ workspace: id });
+      const used = async (): Promise<number> => Number(await workspace.sh("df -B1M --output=used . | tail -n 1"));
+      const before = await used();
+      await pyro.workspace.snapshot.delete({ workspace: id, snapshot: "first" });
+      assert.deepEqual(await pinned(), [16]);
+      await until(async () => before - (await used()) === 8, DEADLINE_MS, "what it pinned is free");
+    },
+  },
+  {
+    name: "a volume grows while it is used and while it is not, and never shrinks",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const room = async (): Promise<number> => Number(await workspace.sh("df -B1G --output=size . | tail -n 1"));
+      const before = await room();
+      await workspace.sh("echo kept > file");
+      const grown = await pyro.workspace.update({ workspace: id, volume_gib: 80 });
+      assert.deepEqual([grown.volume_bytes, await room()], [80 * 1024 * MIB, before + 16]);
+      await assert.rejects(pyro.workspace.update({ workspace: id, volume_gib: 79 }), { code: "invalid_argument" });
+      await pyro.workspace.stop({ workspace: id });
+      await assert.rejects(pyro.workspace.update({ workspace: id, volume_gib: 79 }), { code: "invalid_argument" });
+      await pyro.workspace.update({ workspace: id, volume_gib: 100 });
+      await pyro.workspace.start({ workspace: id });
+      assert.equal(await room(), before + 36);
+      assert.equal(await workspace.sh("fallocate -l 90G large && cat file"), "kept\n");
+      await pyro.workspace.reset({ workspace: id });
+      assert.equal(await room(), before + 36);
+    },
+  },
+  {
     name: "what finished commands wrote survives kill -9 of the VMM",
     run: async (workspace) => {
       const { pyro, id } = workspace;
@@ -205,8 +254,11 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const running = pyro.workspace.exec({ workspace: id, command, timeout_seconds: 1200 }, { stdout });
       running.catch(() => undefined);
       await stdout.seen("begun");
-      const detached = "echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
+      const detached =
+        "setsid sleep 995 & echo first; sleep 1; echo second; until test -e end; do sleep 0.1; done; exit 3";
       const { exec_id: execId } = await pyro.workspace.command.start({ workspace: id, command: detached });
+      const over = await pyro.workspace.command.start({ workspace: id, command: "echo over; exit 4" });
+      await pyro.workspace.command.attach({ workspace: id, exec_id: over.exec_id });
       const { vm_id: vmId } = await pyro.workspace.status({ workspace: id });
       await killServer(pyro);
       await assert.rejects(running, { code: "server_unavailable" });
@@ -220,13 +272,20 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       const count = await workspace.sh("wc -l < ticks");
       assert.equal(await workspace.sh("sleep 0.5; wc -l < ticks"), count, "the command was ended");
       const { entries } = await pyro.workspace.logs({ workspace: id });
-      const [orphan, next] = entries;
+      const [orphan, next] = [1, 4].map((number) => entries.find(({ sequence }) => sequence === number));
       await workspace.sh("touch end");
       const kept = await pyro.workspace.command.attach({ workspace: id, exec_id: execId });
       assert.deepEqual([kept.exit_code, kept.stdout], [3, "first\nsecond\n"]);
+      const ended = await pyro.workspace.command.attach({ workspace: id, exec_id: over.exec_id });
+      assert.deepEqual([ended.exit_code, ended.stdout], [4, "over\n"]);
+      const left = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 99[5]' || true";
+      const isGone = async (): Promise<boolean> => (await workspace.sh(left)) === "0\n";
+      await until(isGone, DEADLINE_MS, "what the detached command left behind is gone");
+      assert.equal(entries.filter(({ sequence }) => sequence === 3).length, 1, "its end is logged once");
       assert.deepEqual([orphan?.exit_code, orphan?.stdout], [137, "begun\n"]);
       assert.match(orphan?.interrupted ?? "", /its server was killed/);
-      assert.deepEqual([orphan?.sequence, next?.sequence, next?.interrupted], [1, 3, undefined]);
+      assert.equal(orphan?.sequence, 1);
+      assert.deepEqual([next?.sequence, next?.interrupted], [4, undefined]);
     },
   },
   {

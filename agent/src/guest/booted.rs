@@ -1,7 +1,11 @@
 //! The guest in a virtual machine that this agent booted.
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
 
 use super::user_root::UserRoot;
 use super::{Configuration, Fresh, Guest, clock, entropy, rootfs};
@@ -13,7 +17,7 @@ use crate::kernel_files::KernelFiles;
 use crate::passwd;
 use crate::seed::{self, Progress, SeedError, Totals};
 use crate::system_error::SystemError;
-use crate::volume::{Setup, Volume, sprout};
+use crate::volume::{Setup, State as VolumeState, Volume, sprout};
 
 /// Name of the drive with the root file system.
 const ROOTFS_DRIVE: &str = "rootfs";
@@ -68,6 +72,12 @@ impl BootedGuest {
         self.devices.wait_for(&format!("drive {name}"), || self.drives.find(name))
     }
 
+    /// Waits until a drive is so large: the host has said that it has grown.
+    fn grown(&self, drive_bytes: u64, size: impl Fn() -> Option<u64>) -> Result<(), SystemError> {
+        let is_there = || size().filter(|&bytes| bytes >= drive_bytes).map(drop);
+        self.devices.wait_for("what the volume's drive has grown by", is_there)
+    }
+
     /// Leaves the user's root for work on the drives `seed` and `volume`: nothing else is done in this machine.
     fn workshop(&self, fresh: &Fresh) -> Result<(PathBuf, PathBuf), SystemError> {
         entropy::reseed(self.kernel.random(), &fresh.entropy)?;
@@ -83,6 +93,7 @@ impl BootedGuest {
         modules::load_all(Path::new(VOLUME_MODULES))?;
         let disk = self.drive(VOLUME_DRIVE)?;
         let seed = if setup.seeded { Some(self.drive(SEED_DRIVE)?) } else { None };
+        self.grown(setup.drive_bytes, || size_of_drive(&disk))?;
         let volume = Arc::new(Volume::open(&disk, seed.as_deref(), setup)?);
         let tree = rootfs::Tree::take(&volume.workspace(), rootfs::Below::Alone)?;
         let root = left.enter_on(&volume)?;
@@ -92,6 +103,11 @@ impl BootedGuest {
         self.state().volume = Some(volume);
         Ok(root)
     }
+}
+
+/// How large the drive with this node is, in bytes.
+fn size_of_drive(node: &Path) -> Option<u64> {
+    File::open(node).and_then(|mut drive| drive.seek(SeekFrom::End(0))).ok()
 }
 
 impl Guest for BootedGuest {
@@ -122,6 +138,13 @@ impl Guest for BootedGuest {
 
     fn volume(&self) -> Option<Arc<Volume>> {
         self.state().volume.clone()
+    }
+
+    fn grow_volume(&self, drive_bytes: u64) -> Result<VolumeState, SystemError> {
+        let no_volume = || SystemError::new("grow the volume".to_owned(), Errno::NODEV);
+        let volume = self.volume().ok_or_else(no_volume)?;
+        self.grown(drive_bytes, || volume.drive_bytes().ok())?;
+        volume.grow()
     }
 
     fn make_seed(&self, fresh: &Fresh, progress: &mut Progress<'_>) -> Result<Totals, SeedError> {

@@ -10,7 +10,7 @@ use super::{Configuration, Fresh, Guest};
 use crate::kernel_files::KernelFiles;
 use crate::seed::{Progress, SeedError, Totals};
 use crate::system_error::SystemError;
-use crate::volume::Volume;
+use crate::volume::{State, Volume};
 
 /// A machine that belongs to someone else.
 pub struct BorrowedGuest {
@@ -36,6 +36,10 @@ impl Guest for BorrowedGuest {
 
     fn volume(&self) -> Option<Arc<Volume>> {
         None
+    }
+
+    fn grow_volume(&self, _drive_bytes: u64) -> Result<State, SystemError> {
+        Err(no_drives())
     }
 
     fn make_seed(&self, _fresh: &Fresh, _progress: &mut Progress<'_>) -> Result<Totals, SeedError> {

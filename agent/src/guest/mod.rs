@@ -17,7 +17,7 @@ pub use borrowed::BorrowedGuest;
 
 use crate::seed::{Progress, SeedError, Totals};
 use crate::system_error::SystemError;
-use crate::volume::{Setup, Volume};
+use crate::volume::{Setup, State, Volume};
 
 /// What every clone of a template must be told (ConfigureRequest), already validated.
 #[derive(Debug, Clone)]
@@ -70,6 +70,12 @@ pub trait Guest: Send + Sync + 'static {
 
     /// The volume that it was configured with.
     fn volume(&self) -> Option<Arc<Volume>>;
+
+    /// Has its volume use a drive that has grown to so many bytes, or will have in a moment.
+    ///
+    /// # Errors
+    /// ENODEV without a volume, ETIMEDOUT when the drive does not grow, what the file system says.
+    fn grow_volume(&self, drive_bytes: u64) -> Result<State, SystemError>;
 
     /// Makes a seed on the drive `volume` of the stream on the drive `seed`. The guest is then of no other use.
     ///

@@ -182,6 +182,20 @@ impl Agent for AgentService {
         self.drop_snapshot(&request.into_inner()).await.map(Response::new)
     }
 
+    async fn grow_volume(
+        &self,
+        request: Request<proto::GrowVolumeRequest>,
+    ) -> Result<Response<proto::GrowVolumeResponse>, Status> {
+        self.grow_file_system(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn count_pins(
+        &self,
+        request: Request<proto::CountPinsRequest>,
+    ) -> Result<Response<proto::CountPinsResponse>, Status> {
+        self.weigh_snapshots(request.into_inner()).await.map(Response::new)
+    }
+
     async fn sync_volume(
         &self,
         request: Request<proto::SyncVolumeRequest>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tonic::Status;
 
 use super::{AgentService, messages, volume};
@@ -46,7 +47,11 @@ impl AgentService {
         let configuration = configuration(request).map_err(messages::invalid)?;
         let _setup = self.shared.setup.lock().await;
         self.refuse_if_configured()?;
-        self.shared.guest.configure(&configuration).map_err(messages::internal)?;
+        let configured = self.shared.guest.configure(&configuration);
+        configured.map_err(|error| match error.errno() {
+            Errno::NOSPC if configuration.volume.is_some() => Status::resource_exhausted(error.to_string()),
+            _ => messages::internal(error),
+        })?;
         // Only set here, under the lock, after the check above.
         let _ = self.shared.workspace.set(configuration.workspace.to_string_lossy().into_owned());
         let _ = self.shared.alone_limit.set(configuration.alone_limit);
@@ -148,7 +153,7 @@ fn volume_setup(setup: &proto::VolumeSetup) -> Result<Setup, String> {
         "baseline" => Some(Source::Baseline),
         id => Some(Source::Snapshot(SnapshotId::parse(id)?)),
     };
-    Ok(Setup { snapshots, reset_to, seeded: setup.seeded })
+    Ok(Setup { snapshots, reset_to, seeded: setup.seeded, drive_bytes: setup.drive_bytes })
 }
 
 fn workspace(path: String) -> Result<PathBuf, String> {
@@ -174,6 +179,7 @@ mod tests {
                 snapshot_ids: vec!["a".into()],
                 reset_to: "baseline".into(),
                 seeded: true,
+                drive_bytes: 5,
             }),
             alone_limit_seconds: 60,
         }

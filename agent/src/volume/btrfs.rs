@@ -15,6 +15,8 @@ use crate::system_error::{Doing, SystemError};
 
 /// `_IOW(BTRFS_IOCTL_MAGIC, 4, struct btrfs_ioctl_vol_args)`.
 const SCAN_DEVICE: libc::Ioctl = 0x5000_9404;
+/// `_IO(BTRFS_IOCTL_MAGIC, 8)`.
+const SYNC: libc::Ioctl = 0x9408;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 10, struct btrfs_ioctl_vol_args)`.
 const ADD_DEVICE: libc::Ioctl = 0x5000_940a;
 /// `_IOW(BTRFS_IOCTL_MAGIC, 3, struct btrfs_ioctl_vol_args)`.
@@ -67,7 +69,7 @@ struct VolArgsV2 {
     name: [u8; 4040],
 }
 
-/// `struct btrfs_ioctl_get_subvol_info_args`, of which `ctransid` is read.
+/// `struct btrfs_ioctl_get_subvol_info_args`, of which `id` and `ctransid` are read.
 #[repr(C)]
 struct SubvolInfo {
     id: u64,
@@ -188,6 +190,12 @@ fn remove_from(parent: &File, name: &[u8]) -> Result<(), Errno> {
     destroy(parent, name)
 }
 
+/// Writes everything, and has what was removed freed now and not within the next half minute.
+pub(super) fn sync_and_clean(top: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: SYNC takes no argument.
+    checked(unsafe { libc::ioctl(top.as_raw_fd(), SYNC) })
+}
+
 /// Looks through a whole tree: subvolumes in a workspace are rare, and nothing else tells where they are.
 fn remove_subvolumes_below(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     for_each_entry(directory, &mut |holder, name, kind| {
@@ -280,13 +288,21 @@ pub(super) fn scrub(top: BorrowedFd<'_>) -> Result<u64, Errno> {
     Ok(read_errors + checksum_errors + verify_errors + superblock_errors)
 }
 
-/// The transaction in which the subvolume's tree was changed last.
-pub(super) fn changed_in(subvolume: &File) -> Result<u64, Errno> {
+/// A subvolume's tree.
+pub(super) struct Subvolume {
+    /// The tree's number.
+    pub(super) tree: u64,
+    /// The transaction in which it was changed last.
+    pub(super) changed_in: u64,
+}
+
+/// Looks at the subvolume whose top this is.
+pub(super) fn look(subvolume: &File) -> Result<Subvolume, Errno> {
     // SAFETY: all-zero bytes are a valid value of this struct of numbers.
     let mut info: SubvolInfo = unsafe { zeroed() };
     // SAFETY: GET_SUBVOL_INFO writes a btrfs_ioctl_get_subvol_info_args, which `info` has the size of.
     checked(unsafe { libc::ioctl(subvolume.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) })?;
-    Ok(info.ctransid)
+    Ok(Subvolume { tree: info.id, changed_in: info.ctransid })
 }
 
 /// Tells the disk of all space that is free.
@@ -307,7 +323,7 @@ fn fill(field: &mut [u8], name: &str) {
     field[..name.len()].copy_from_slice(name.as_bytes());
 }
 
-fn checked(status: libc::c_int) -> Result<(), Errno> {
+pub(super) fn checked(status: libc::c_int) -> Result<(), Errno> {
     if status >= 0 {
         return Ok(());
     }

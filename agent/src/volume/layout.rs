@@ -16,6 +16,7 @@ pub(super) const UPPER: &str = "live/system/upper";
 pub(super) const WORK: &str = "live/system/work";
 const LIVE: &str = "live";
 const NEXT: &str = "next";
+const ROOM: &str = "room";
 /// Subvolumes of `live` and `next`.
 const PARTS: [&str; 2] = ["workspace", "system"];
 
@@ -70,10 +71,10 @@ fn create_system(top: BorrowedFd<'_>) -> Result<(), SystemError> {
     directory(top, &format!("{system}/work"))
 }
 
-/// Removes `next` with all that is in it.
-pub(super) fn discard(top: BorrowedFd<'_>) -> Result<(), SystemError> {
+/// Removes `next` with all that is in it; whether there was one.
+pub(super) fn discard(top: BorrowedFd<'_>) -> Result<bool, SystemError> {
     if !exists(top, NEXT)? {
-        return Ok(());
+        return Ok(false);
     }
     for name in PARTS {
         let path = part(NEXT, name);
@@ -81,7 +82,14 @@ pub(super) fn discard(top: BorrowedFd<'_>) -> Result<(), SystemError> {
             btrfs::remove(top, &path)?;
         }
     }
-    unlinkat(top, NEXT, AtFlags::REMOVEDIR).doing(|| format!("remove {NEXT}"))
+    unlinkat(top, NEXT, AtFlags::REMOVEDIR).doing(|| format!("remove {NEXT}"))?;
+    Ok(true)
+}
+
+/// Makes a directory and removes it. Without room for that the overlay would be mounted read-only, and say nothing.
+pub(super) fn try_for_room(top: BorrowedFd<'_>) -> Result<(), SystemError> {
+    directory(top, ROOM)?;
+    unlinkat(top, ROOM, AtFlags::REMOVEDIR).doing(|| format!("remove {ROOM}"))
 }
 
 fn remove_unknown_snapshots(top: BorrowedFd<'_>, known: &[SnapshotId]) -> Result<(), SystemError> {

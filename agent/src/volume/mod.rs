@@ -6,6 +6,7 @@
 //! baseline           read-only subvolume: the workspace as it was made
 //! snapshots/ID       read-only subvolumes
 //! next               what will take the place of `live`, or has been it
+//! room               an empty directory, for a moment: whether there is room for one
 //! ```
 //!
 //! Names of the user's lie below these, never beside them. Nothing is overwritten in place: a new `live` is made as `next`
@@ -14,7 +15,9 @@
 mod btrfs;
 mod layout;
 mod nursery;
+mod pins;
 mod reserve;
+mod search;
 mod tree;
 
 use std::ffi::CStr;
@@ -22,12 +25,14 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 pub use nursery::{Nursery, sprout};
+pub use pins::Pin;
 use reserve::Reserve;
 pub use tree::TreeCount;
 pub(crate) use tree::for_each_entry;
@@ -52,6 +57,8 @@ pub struct Setup {
     pub reset_to: Option<Source>,
     /// Whether it was sprouted from the seed that is on the drive `seed`.
     pub seeded: bool,
+    /// Least size of its drive, in bytes, which may have grown just now.
+    pub drive_bytes: u64,
 }
 
 /// What a workspace can be a copy of.
@@ -92,6 +99,12 @@ impl SnapshotId {
     fn path(&self) -> String {
         format!("{}/{}", layout::SNAPSHOTS, self.0)
     }
+
+    /// As the host gave it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// How a volume is.
@@ -118,15 +131,18 @@ impl Volume {
     /// `setup` asks for.
     ///
     /// # Errors
-    /// The step that failed. Whatever the step, the volume is as it was before or as it was to be.
+    /// The step that failed, ENOSPC when it is full to its end. Whatever the step, the volume is as it was before or as it was to
+    /// be.
     pub fn open(disk: &Path, seed: Option<&Path>, setup: &Setup) -> Result<Self, SystemError> {
         // discard: what is deleted takes no room on the host.
         seed.map(btrfs::scan).transpose()?;
         let top = mount_top(disk, MountFlags::empty(), c"subvolid=5,discard=async")?;
         let reserve = Reserve::of(disk)?;
-        prepare(top.as_fd(), setup, reserve)?;
-        if reserve::is_tight(top.as_fd())? {
+        reserve.grow(top.as_fd())?;
+        prepare(top.as_fd(), setup, &reserve)?;
+        if reserve::is_tight(top.as_fd())? || layout::try_for_room(top.as_fd()).is_err() {
             reserve.lend(top.as_fd())?;
+            layout::try_for_room(top.as_fd())?;
         }
         syncfs(&top).doing(|| "sync the volume")?;
         Ok(Self { top, changing: Mutex::default(), reserve })
@@ -138,7 +154,9 @@ impl Volume {
         let volume = Arc::clone(self);
         std::thread::spawn(move || {
             let _changing = volume.changing();
-            if let Err(error) = layout::discard(volume.top.as_fd()) {
+            let top = volume.top.as_fd();
+            let freed = || btrfs::sync_and_clean(top).doing(|| "free what was replaced");
+            if let Err(error) = layout::discard(top).and_then(|replaced| if replaced { freed() } else { Ok(()) }) {
                 console::log(error);
             }
         });
@@ -176,8 +194,36 @@ impl Volume {
     pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<State, SystemError> {
         let _changing = self.changing();
         btrfs::remove(self.top.as_fd(), &id.path())?;
+        btrfs::sync_and_clean(self.top.as_fd()).doing(|| "sync the volume")?;
+        self.state()
+    }
+
+    /// How large its drive is now, in bytes.
+    ///
+    /// # Errors
+    /// What lseek(2) says.
+    pub fn drive_bytes(&self) -> Result<u64, SystemError> {
+        self.reserve.drive_bytes().doing(|| "measure the volume's drive")
+    }
+
+    /// Uses what its drive has grown by.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn grow(&self) -> Result<State, SystemError> {
+        let _changing = self.changing();
+        self.reserve.grow(self.top.as_fd())?;
         self.sync()?;
         self.state()
+    }
+
+    /// What each of these snapshots alone holds; those that are not there are left out. None: not counted within `limit`.
+    /// Changes that are made meanwhile may or may not be seen.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn count_pins(&self, ids: &[SnapshotId], limit: Duration) -> Result<Option<Vec<Pin>>, SystemError> {
+        pins::count(self.top.as_fd(), ids, Instant::now() + limit)
     }
 
     /// Moves what lies on the seed to the volume's own device: it needs the seed no more.
@@ -220,7 +266,7 @@ impl Volume {
         let workspace = open_directory(self.top.as_fd(), layout::WORKSPACE)?;
         let space = rustix::fs::fstatvfs(&self.top).doing(|| "look at the volume's space")?;
         Ok(State {
-            workspace_generation: btrfs::changed_in(&workspace).doing(|| "look at the workspace's subvolume")?,
+            workspace_generation: btrfs::look(&workspace).doing(|| "look at the workspace's subvolume")?.changed_in,
             total_bytes: space.f_blocks * space.f_frsize,
             used_bytes: (space.f_blocks - space.f_bfree) * space.f_frsize,
         })
@@ -242,7 +288,7 @@ fn mount_top(disk: &Path, flags: MountFlags, options: &CStr) -> Result<OwnedFd, 
 }
 
 /// Brings a volume to the state that `setup` asks for, also one that is full.
-fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: Reserve) -> Result<(), SystemError> {
+fn prepare(top: BorrowedFd<'_>, setup: &Setup, reserve: &Reserve) -> Result<(), SystemError> {
     match layout::prepare(top, setup) {
         Err(error) if error.errno() == Errno::NOSPC => {
             reserve.lend(top)?;

@@ -21,30 +21,49 @@ const TIGHT_BYTES: u64 = 64 << 20;
 /// Ids that the volume's drive can have in the file system, the likelier first: after a seed's it is the second.
 const DEVICE_IDS: [u64; 2] = [2, 1];
 
-/// The end of a volume's drive.
-#[derive(Debug, Clone, Copy)]
+/// The end of a volume's drive, which may grow.
+#[derive(Debug)]
 pub(super) struct Reserve {
-    drive_bytes: u64,
+    drive: File,
 }
 
 impl Reserve {
     /// That of this drive.
     pub(super) fn of(disk: &Path) -> Result<Self, SystemError> {
-        let size = File::open(disk).and_then(|mut file| file.seek(SeekFrom::End(0)));
-        Ok(Self { drive_bytes: size.doing(|| format!("measure {}", disk.display()))? })
+        Ok(Self { drive: File::open(disk).doing(|| format!("open {}", disk.display()))? })
+    }
+
+    /// Gives the file system what the drive has more than before, but for the reserve.
+    pub(super) fn grow(&self, top: BorrowedFd<'_>) -> Result<(), SystemError> {
+        let (id, used) = device(top).doing(|| "look at the volume's drive")?;
+        let wanted = self.drive_bytes().doing(|| "measure the volume's drive")?.saturating_sub(RESERVE_BYTES);
+        if wanted <= used {
+            return Ok(());
+        }
+        btrfs::resize(top, &format!("{id}:{wanted}")).doing(|| "grow the volume")
+    }
+
+    /// How large the drive is now.
+    pub(super) fn drive_bytes(&self) -> Result<u64, Errno> {
+        let size = (&self.drive).seek(SeekFrom::End(0));
+        size.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
     /// Gives the file system all of its drive.
-    pub(super) fn lend(self, top: BorrowedFd<'_>) -> Result<(), SystemError> {
+    pub(super) fn lend(&self, top: BorrowedFd<'_>) -> Result<(), SystemError> {
         let (id, _) = device(top).doing(|| "look at the volume's drive")?;
         btrfs::resize(top, &format!("{id}:max")).doing(|| "use the volume's reserve")
     }
 
     /// Takes back what was lent. Where something lies there that finds no other room, it stays lent until there is some.
-    pub(super) fn take_back(self, top: BorrowedFd<'_>) {
-        let taken = device(top).and_then(|(id, used)| match (used + RESERVE_BYTES).checked_sub(self.drive_bytes) {
-            None | Some(0) => Ok(()),
-            Some(lent) => btrfs::resize(top, &format!("{id}:-{lent}")),
+    pub(super) fn take_back(&self, top: BorrowedFd<'_>) {
+        let lent = device(top).and_then(|(id, used)| {
+            let drive_bytes = self.drive_bytes()?;
+            Ok((id, (used + RESERVE_BYTES).saturating_sub(drive_bytes)))
+        });
+        let taken = lent.and_then(|(id, lent)| match lent {
+            0 => Ok(()),
+            _ => btrfs::resize(top, &format!("{id}:-{lent}")),
         });
         if let Err(errno) = taken {
             console::log(format_args!("the volume's reserve stays in use: {errno}"));

@@ -1,5 +1,5 @@
 /** Workspaces, as a person reads them. */
-import type { LoggedCommand, SnapshotSummary, WorkspaceSummary } from "../../contract/workspace.ts";
+import type { LoggedCommand, SnapshotPins, SnapshotSummary, WorkspaceSummary } from "../../contract/workspace.ts";
 import type { WorkspacePulled } from "../../contract/workspace-operations.ts";
 import { printable } from "../printable.ts";
 import { bytesText } from "./units.ts";
@@ -12,15 +12,17 @@ export function workspaceBlock(workspace: WorkspaceSummary): string {
 }
 
 /** What `workspace status` prints. */
-export function workspaceStatus(workspace: WorkspaceSummary): string {
+export function workspaceStatus(workspace: WorkspaceSummary & { readonly snapshot_pins?: SnapshotPins }): string {
   const { stopped, paused, pending_reset: pendingReset } = workspace;
   return lines([
     ...facts(workspace),
     ...seedFacts(workspace),
     `Reset count: ${workspace.reset_count}`,
     `Snapshots: ${workspace.snapshot_count}`,
+    ...pinFacts(workspace),
     `Running commands: ${workspace.running_commands}`,
     `Changed: ${workspace.changed ? "yes" : "no"}`,
+    `Volume: ${bytesText(workspace.volume_bytes)}`,
     `Disk: ${bytesText(workspace.disk_bytes)}`,
     `Machine: ${workspace.machine}`,
     ...(workspace.directory === null ? [] : [`Directory: ${printable(workspace.directory)}`]),
@@ -55,6 +57,16 @@ function facts(workspace: WorkspaceSummary): string[] {
     `Resources: ${workspace.vcpu_count} vCPU / ${workspace.mem_mib} MiB`,
     `Command count: ${workspace.command_count}`,
   ];
+}
+
+/** What would be free if only this snapshot was deleted. */
+function pinFacts({ state, snapshot_pins: pins }: { state: string; snapshot_pins?: SnapshotPins }): string[] {
+  const when = state === "stopped" ? " when it was stopped" : "";
+  return (pins?.snapshots ?? []).map(({ snapshot_name: name, bytes_pinned: bytes }) => {
+    const pinned = bytes === null ? "unknown" : `${bytesText(bytes)}${when}`;
+    const why = bytes === null && typeof pins?.unknown === "string" ? ` (${printable(pins.unknown)})` : "";
+    return `Pinned by ${printable(name)}: ${pinned}${why}`;
+  });
 }
 
 /** `directory from PATH`, or `empty`. */

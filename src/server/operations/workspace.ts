@@ -9,7 +9,7 @@ import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
 import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
 import type { NewWorkspace } from "../../workspace/workspaces.ts";
-import { deletedSummary, resetSummary, summaryOf } from "../workspace-summary.ts";
+import { deletedSummary, resetSummary, statusOf, summaryOf } from "../workspace-summary.ts";
 
 /** Linux SIGKILL. */
 const SIGKILL = 9;
@@ -31,14 +31,15 @@ export function workspaceHandlers(context: ServerContext): Omit<Handlers["worksp
       const found = all.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
       return { count: found.length, workspaces: found, unreadable: workspaces.unreadable };
     },
-    status: async ({ workspace }) => await summaryOf(workspaces.find(workspace)),
-    update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds }) => {
+    status: async ({ workspace }) => await statusOf(workspaces.find(workspace)),
+    update: async ({ workspace, name, remove_name, label, remove_label, ttl_seconds, volume_gib: gib }) => {
       const found = workspaces.find(workspace);
       const removed = Object.fromEntries(remove_label.map((key) => [key, null]));
       await workspaces.update(found, {
         ...(name === undefined && !remove_name ? {} : { name: name ?? null }),
         labels: { ...removed, ...labelsOf(label) },
         ttlSeconds: ttl_seconds,
+        volumeBytes: gib === undefined ? undefined : gib * 1024 ** 3,
       });
       return await summaryOf(found);
     },

@@ -51,6 +51,11 @@ test("workspace: create, exec, snapshot and reset print the lines of the transcr
     listed.stdout,
     "baseline [baseline] entry_count=0 bytes_written=0 deletable=no\ncheckpoint [named] entry_count=2 bytes_written=10 deletable=yes\n",
   );
+  assert.match((await host.cli(["ws", "status", id])).stdout, /^Snapshots: 1\nPinned by checkpoint: 4\.0 KiB\n/m);
+  await host.cli(["ws", "stop", id]);
+  const stopped = await host.cli(["ws", "status", id]);
+  assert.match(stopped.stdout, /^Pinned by checkpoint: 4\.0 KiB when it was stopped$/m);
+  await host.cli(["ws", "start", id]);
   const reset = await host.cli(["workspace", "reset", id, "--snapshot", "checkpoint"]);
   assert.equal(
     reset.stdout,

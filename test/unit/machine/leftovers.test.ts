@@ -74,6 +74,7 @@ const KEPT = {
   installDir: "/e",
   environment: "debian:12",
   environmentVersion: "1.0.0",
+  environmentDigest: "a".repeat(64),
   shape: { vcpuCount: 1, memoryMib: 512 },
   executionMode: "guest_serial",
   isolation: "emulated",

@@ -4,8 +4,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { Exec } from "../../../src/machine/machine.ts";
 import { idleSecondsLeft } from "../../../src/workspace/adoption.ts";
+import { type DetachedCommand, noteOf } from "../../../src/workspace/detached.ts";
 import type { WorkspaceRecord } from "../../../src/workspace/record.ts";
 import type { Workspace } from "../../../src/workspace/workspace.ts";
 import { claimedMachines } from "../../../src/workspace/workspaces.ts";
@@ -37,6 +39,81 @@ test("adoption: the next server goes on with the machine, and ends and logs what
   const next = await found.command("true", call.signal);
   assert.equal(next.sequence, 3);
   await later.close();
+});
+
+test("adoption: detached commands go on, are listed and read as before, and are logged once", async () => {
+  await using host = new FakeHost();
+  const all = await host.workspaces();
+  const made = await all.create(NEW_WORKSPACE, call);
+  const request = { env: {}, cwd: "/workspace", user: "root", timeLimitMs: undefined };
+  const detach = async (...argv: string[]): Promise<DetachedCommand> =>
+    await made.detach(argv.join(" "), { ...request, argv }, call.signal);
+  const output: string[] = [];
+  const reader = {
+    onOutput: (_stream: string, data: Uint8Array) => void output.push(Buffer.from(data).toString()),
+    onDropped: () => undefined,
+    signal: call.signal,
+  };
+  const ended = await detach("exit", "3");
+  await (await made.detached()).find(ended.execId).kept.attach(reader);
+  // Whoever waits for it and the log are told at once.
+  await setImmediate();
+  assert.equal((await made.loggedCommands()).length, 1);
+  // With nothing running what was called before is forgotten: the guest is who knows it.
+  const running = await detach("sleep");
+  const flooding = await detach("flood", String(3 * 1024 * 1024));
+  await (await made.detached()).find(flooding.execId).kept.attach({ ...reader, onOutput: () => undefined });
+  const orphan = await exec(made, "sleep");
+  const later = await host.workspaces();
+  const found = later.find(made.record.id);
+  const detached = await found.detached();
+  assert.equal((await orphan.outcome).signal, 9);
+  const shown = ({ execId, sequence, command, startedAt }: DetachedCommand): unknown[] => [
+    execId,
+    sequence,
+    command,
+    startedAt,
+  ];
+  assert.deepEqual(detached.list().map(shown), [ended, running, flooding].map(shown));
+  assert.equal(found.runningCommands, 1);
+  const { kept } = detached.find(running.execId);
+  const outcome = kept.attach(reader);
+  await kept.signal(15);
+  assert.deepEqual([(await outcome).exitCode, output], [143, ["sleeping\n"]]);
+  await found.stop("asked", "it was stopped");
+  // The server before lives on here, and writes down the ends that it sees as well.
+  const logged = (await found.loggedCommands()).map(({ sequence, exit_code: code }) => `${sequence}: ${code}`);
+  const count = (line: string): number => logged.filter((each) => each === line).length;
+  assert.deepEqual([count("1: 3"), count("2: 143"), count("3: 0")], [1, 2, 1]);
+  await later.close();
+});
+
+test("adoption: output that nobody has any more is counted in the log", async () => {
+  await using host = new FakeHost();
+  const all = await host.workspaces();
+  const made = await all.create(NEW_WORKSPACE, call);
+  const machine = made.machine ?? assert.fail();
+  const bytes = 64 * 1024;
+  const request = { argv: ["flood", String(4 * bytes)], env: {}, cwd: "", user: "root", timeLimitMs: undefined };
+  // As a server does that is killed before it writes anything down.
+  const note = new TextEncoder().encode(
+    JSON.stringify({ sequence: 7, command: "flood", cwd: "/", startedAt: new Date().toISOString() }),
+  );
+  await machine.exec({ ...request, stdin: undefined, onOutput: () => undefined, keep: { bytes, note } }).outcome;
+  const later = await host.workspaces();
+  const found = later.find(made.record.id);
+  await found.stop("asked", "it was stopped");
+  const [entry] = await found.loggedCommands();
+  assert.deepEqual([entry?.sequence, entry?.stdout.length, entry?.stdout_dropped_bytes], [7, bytes, 3 * bytes]);
+  await later.close();
+});
+
+test("adoption: a note that is none, or not ours, makes no detached command", () => {
+  const note = { sequence: 1, command: "sleep", cwd: "/", startedAt: new Date().toISOString() };
+  const of = (text: string): unknown => noteOf(new TextEncoder().encode(text));
+  assert.deepEqual(of(JSON.stringify(note)), note);
+  const wrong = [{}, { ...note, sequence: -1 }, { ...note, startedAt: "\u001b[31m" }, { ...note, cwd: 5 }];
+  for (const text of ["", "{", "null", ...wrong.map((each) => JSON.stringify(each))]) assert.equal(of(text), undefined);
 });
 
 test("adoption: a machine that is gone leaves a stopped workspace, and one that does not answer says so", async () => {

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJFCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyygoKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIy7QsKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlElEKCkdyb3dWb2x1bWUSIC5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5Hcm93Vm9sdW1lUmVzcG9uc2USTgoJQ291bnRQaW5zEh8ucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -190,6 +190,13 @@ export type VolumeSetup = Message<"pyro.agent.v1.VolumeSetup"> & {
    * @generated from field: bool seeded = 3;
    */
   seeded: boolean;
+
+  /**
+   * Size that the drive `volume` has, or will have in a moment: it has grown. 0: the one that the template has.
+   *
+   * @generated from field: uint64 drive_bytes = 4;
+   */
+  driveBytes: bigint;
 };
 
 /**
@@ -341,6 +348,112 @@ export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = 
   messageDesc(file_pyro_agent_v1_agent, 10);
 
 /**
+ * @generated from message pyro.agent.v1.CountPinsRequest
+ */
+export type CountPinsRequest = Message<"pyro.agent.v1.CountPinsRequest"> & {
+  /**
+   * @generated from field: repeated string snapshot_ids = 1;
+   */
+  snapshotIds: string[];
+
+  /**
+   * How long it may take, in milliseconds.
+   *
+   * @generated from field: uint32 limit_ms = 2;
+   */
+  limitMs: number;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CountPinsRequest.
+ * Use `create(CountPinsRequestSchema)` to create a new message.
+ */
+export const CountPinsRequestSchema: GenMessage<CountPinsRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 11);
+
+/**
+ * @generated from message pyro.agent.v1.CountPinsResponse
+ */
+export type CountPinsResponse = Message<"pyro.agent.v1.CountPinsResponse"> & {
+  /**
+   * One for each snapshot that is there; without `complete` none.
+   *
+   * @generated from field: repeated pyro.agent.v1.SnapshotPin pins = 1;
+   */
+  pins: SnapshotPin[];
+
+  /**
+   * Whether it was counted to the end.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CountPinsResponse.
+ * Use `create(CountPinsResponseSchema)` to create a new message.
+ */
+export const CountPinsResponseSchema: GenMessage<CountPinsResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 12);
+
+/**
+ * @generated from message pyro.agent.v1.SnapshotPin
+ */
+export type SnapshotPin = Message<"pyro.agent.v1.SnapshotPin"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SnapshotPin.
+ * Use `create(SnapshotPinSchema)` to create a new message.
+ */
+export const SnapshotPinSchema: GenMessage<SnapshotPin> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 13);
+
+/**
+ * @generated from message pyro.agent.v1.GrowVolumeRequest
+ */
+export type GrowVolumeRequest = Message<"pyro.agent.v1.GrowVolumeRequest"> & {
+  /**
+   * @generated from field: uint64 drive_bytes = 1;
+   */
+  driveBytes: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.GrowVolumeRequest.
+ * Use `create(GrowVolumeRequestSchema)` to create a new message.
+ */
+export const GrowVolumeRequestSchema: GenMessage<GrowVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 14);
+
+/**
+ * @generated from message pyro.agent.v1.GrowVolumeResponse
+ */
+export type GrowVolumeResponse = Message<"pyro.agent.v1.GrowVolumeResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.GrowVolumeResponse.
+ * Use `create(GrowVolumeResponseSchema)` to create a new message.
+ */
+export const GrowVolumeResponseSchema: GenMessage<GrowVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 15);
+
+/**
  * @generated from message pyro.agent.v1.SyncVolumeRequest
  */
 export type SyncVolumeRequest = Message<"pyro.agent.v1.SyncVolumeRequest"> & {
@@ -357,7 +470,7 @@ export type SyncVolumeRequest = Message<"pyro.agent.v1.SyncVolumeRequest"> & {
  * Use `create(SyncVolumeRequestSchema)` to create a new message.
  */
 export const SyncVolumeRequestSchema: GenMessage<SyncVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 11);
+  messageDesc(file_pyro_agent_v1_agent, 16);
 
 /**
  * @generated from message pyro.agent.v1.SyncVolumeResponse
@@ -374,7 +487,7 @@ export type SyncVolumeResponse = Message<"pyro.agent.v1.SyncVolumeResponse"> & {
  * Use `create(SyncVolumeResponseSchema)` to create a new message.
  */
 export const SyncVolumeResponseSchema: GenMessage<SyncVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 12);
+  messageDesc(file_pyro_agent_v1_agent, 17);
 
 /**
  * @generated from message pyro.agent.v1.FlattenVolumeRequest
@@ -387,7 +500,7 @@ export type FlattenVolumeRequest = Message<"pyro.agent.v1.FlattenVolumeRequest">
  * Use `create(FlattenVolumeRequestSchema)` to create a new message.
  */
 export const FlattenVolumeRequestSchema: GenMessage<FlattenVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 13);
+  messageDesc(file_pyro_agent_v1_agent, 18);
 
 /**
  * @generated from message pyro.agent.v1.FlattenVolumeResponse
@@ -404,7 +517,7 @@ export type FlattenVolumeResponse = Message<"pyro.agent.v1.FlattenVolumeResponse
  * Use `create(FlattenVolumeResponseSchema)` to create a new message.
  */
 export const FlattenVolumeResponseSchema: GenMessage<FlattenVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 14);
+  messageDesc(file_pyro_agent_v1_agent, 19);
 
 /**
  * @generated from message pyro.agent.v1.MakeSeedRequest
@@ -428,7 +541,7 @@ export type MakeSeedRequest = Message<"pyro.agent.v1.MakeSeedRequest"> & {
  * Use `create(MakeSeedRequestSchema)` to create a new message.
  */
 export const MakeSeedRequestSchema: GenMessage<MakeSeedRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 15);
+  messageDesc(file_pyro_agent_v1_agent, 20);
 
 /**
  * How far it is; the last one says `done`.
@@ -466,7 +579,7 @@ export type MakeSeedResponse = Message<"pyro.agent.v1.MakeSeedResponse"> & {
  * Use `create(MakeSeedResponseSchema)` to create a new message.
  */
 export const MakeSeedResponseSchema: GenMessage<MakeSeedResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 16);
+  messageDesc(file_pyro_agent_v1_agent, 21);
 
 /**
  * @generated from message pyro.agent.v1.SproutVolumeRequest
@@ -490,7 +603,7 @@ export type SproutVolumeRequest = Message<"pyro.agent.v1.SproutVolumeRequest"> &
  * Use `create(SproutVolumeRequestSchema)` to create a new message.
  */
 export const SproutVolumeRequestSchema: GenMessage<SproutVolumeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 17);
+  messageDesc(file_pyro_agent_v1_agent, 22);
 
 /**
  * @generated from message pyro.agent.v1.SproutVolumeResponse
@@ -503,7 +616,7 @@ export type SproutVolumeResponse = Message<"pyro.agent.v1.SproutVolumeResponse">
  * Use `create(SproutVolumeResponseSchema)` to create a new message.
  */
 export const SproutVolumeResponseSchema: GenMessage<SproutVolumeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 18);
+  messageDesc(file_pyro_agent_v1_agent, 23);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateRequest
@@ -530,7 +643,7 @@ export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateReque
  * Use `create(PrepareTemplateRequestSchema)` to create a new message.
  */
 export const PrepareTemplateRequestSchema: GenMessage<PrepareTemplateRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 19);
+  messageDesc(file_pyro_agent_v1_agent, 24);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateResponse
@@ -543,7 +656,7 @@ export type PrepareTemplateResponse = Message<"pyro.agent.v1.PrepareTemplateResp
  * Use `create(PrepareTemplateResponseSchema)` to create a new message.
  */
 export const PrepareTemplateResponseSchema: GenMessage<PrepareTemplateResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 20);
+  messageDesc(file_pyro_agent_v1_agent, 25);
 
 /**
  * @generated from message pyro.agent.v1.StartRequest
@@ -632,7 +745,7 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 21);
+  messageDesc(file_pyro_agent_v1_agent, 26);
 
 /**
  * @generated from message pyro.agent.v1.EnvironmentVariable
@@ -654,7 +767,7 @@ export type EnvironmentVariable = Message<"pyro.agent.v1.EnvironmentVariable"> &
  * Use `create(EnvironmentVariableSchema)` to create a new message.
  */
 export const EnvironmentVariableSchema: GenMessage<EnvironmentVariable> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 22);
+  messageDesc(file_pyro_agent_v1_agent, 27);
 
 /**
  * @generated from message pyro.agent.v1.Terminal
@@ -676,7 +789,7 @@ export type Terminal = Message<"pyro.agent.v1.Terminal"> & {
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema: GenMessage<Terminal> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 23);
+  messageDesc(file_pyro_agent_v1_agent, 28);
 
 /**
  * @generated from message pyro.agent.v1.StartResponse
@@ -695,7 +808,7 @@ export type StartResponse = Message<"pyro.agent.v1.StartResponse"> & {
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 24);
+  messageDesc(file_pyro_agent_v1_agent, 29);
 
 /**
  * @generated from message pyro.agent.v1.AttachRequest
@@ -734,7 +847,7 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 25);
+  messageDesc(file_pyro_agent_v1_agent, 30);
 
 /**
  * @generated from message pyro.agent.v1.AttachResponse
@@ -763,7 +876,7 @@ export type AttachResponse = Message<"pyro.agent.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 26);
+  messageDesc(file_pyro_agent_v1_agent, 31);
 
 /**
  * @generated from message pyro.agent.v1.Output
@@ -792,7 +905,7 @@ export type Output = Message<"pyro.agent.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 27);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * The end of a command, sent once all its output has been.
@@ -855,7 +968,7 @@ export type Exit = Message<"pyro.agent.v1.Exit"> & {
  * Use `create(ExitSchema)` to create a new message.
  */
 export const ExitSchema: GenMessage<Exit> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 33);
 
 /**
  * @generated from message pyro.agent.v1.StartFailure
@@ -888,7 +1001,7 @@ export type StartFailure = Message<"pyro.agent.v1.StartFailure"> & {
  * Use `create(StartFailureSchema)` to create a new message.
  */
 export const StartFailureSchema: GenMessage<StartFailure> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 29);
+  messageDesc(file_pyro_agent_v1_agent, 34);
 
 /**
  * @generated from message pyro.agent.v1.StdinRequest
@@ -926,7 +1039,7 @@ export type StdinRequest = Message<"pyro.agent.v1.StdinRequest"> & {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 30);
+  messageDesc(file_pyro_agent_v1_agent, 35);
 
 /**
  * @generated from message pyro.agent.v1.StdinResponse
@@ -952,7 +1065,7 @@ export type StdinResponse = Message<"pyro.agent.v1.StdinResponse"> & {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 31);
+  messageDesc(file_pyro_agent_v1_agent, 36);
 
 /**
  * @generated from message pyro.agent.v1.SignalRequest
@@ -976,7 +1089,7 @@ export type SignalRequest = Message<"pyro.agent.v1.SignalRequest"> & {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 32);
+  messageDesc(file_pyro_agent_v1_agent, 37);
 
 /**
  * @generated from message pyro.agent.v1.SignalResponse
@@ -995,7 +1108,7 @@ export type SignalResponse = Message<"pyro.agent.v1.SignalResponse"> & {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 33);
+  messageDesc(file_pyro_agent_v1_agent, 38);
 
 /**
  * @generated from message pyro.agent.v1.ResizeRequest
@@ -1017,7 +1130,7 @@ export type ResizeRequest = Message<"pyro.agent.v1.ResizeRequest"> & {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 34);
+  messageDesc(file_pyro_agent_v1_agent, 39);
 
 /**
  * @generated from message pyro.agent.v1.ResizeResponse
@@ -1030,7 +1143,7 @@ export type ResizeResponse = Message<"pyro.agent.v1.ResizeResponse"> & {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 35);
+  messageDesc(file_pyro_agent_v1_agent, 40);
 
 /**
  * @generated from message pyro.agent.v1.KillRequest
@@ -1047,7 +1160,7 @@ export type KillRequest = Message<"pyro.agent.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 36);
+  messageDesc(file_pyro_agent_v1_agent, 41);
 
 /**
  * @generated from message pyro.agent.v1.KillResponse
@@ -1060,7 +1173,7 @@ export type KillResponse = Message<"pyro.agent.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 37);
+  messageDesc(file_pyro_agent_v1_agent, 42);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseRequest
@@ -1077,7 +1190,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 38);
+  messageDesc(file_pyro_agent_v1_agent, 43);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -1090,7 +1203,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 39);
+  messageDesc(file_pyro_agent_v1_agent, 44);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -1103,7 +1216,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 40);
+  messageDesc(file_pyro_agent_v1_agent, 45);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -1120,7 +1233,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 41);
+  messageDesc(file_pyro_agent_v1_agent, 46);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -1183,7 +1296,7 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 42);
+  messageDesc(file_pyro_agent_v1_agent, 47);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -1391,6 +1504,26 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof KillRequestSchema;
     output: typeof KillResponseSchema;
+  },
+  /**
+   * Uses a drive `volume` that has grown to this size, or will have in a moment.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.GrowVolume
+   */
+  growVolume: {
+    methodKind: "unary";
+    input: typeof GrowVolumeRequestSchema;
+    output: typeof GrowVolumeResponseSchema;
+  },
+  /**
+   * Counts what each of these snapshots alone holds: what would be free if only it was deleted.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.CountPins
+   */
+  countPins: {
+    methodKind: "unary";
+    input: typeof CountPinsRequestSchema;
+    output: typeof CountPinsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);
