@@ -36,6 +36,9 @@ export const KILLS_TEST =
 const COUNT = "PYRO_SOAK_KILLS";
 const SEED = "PYRO_SOAK_SEED";
 
+/** Whether this is `npm run soak`. */
+export const soaking = process.env[COUNT] !== undefined;
+
 /** How many a test of the suite kills: so many, unless there is a soak. */
 export function killsOfSuite(usual: number): { count: number; seed: number } {
   return { count: Number(process.env[COUNT] ?? usual), seed: Number(process.env[SEED] ?? 1) };
