@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON.
- * `npm run bench -- workspaces`: only those of workspaces.
+ * `npm run bench -- workspaces`: only those of workspaces; `-- seeds`: only those of seeds.
  */
 import { hostPaths } from "../src/host/paths.ts";
 import type { Machine } from "../src/sdk/machine.ts";
@@ -8,6 +8,7 @@ import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { CLI, machineIsReady, programMs, shippedClient } from "./shipped.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
+import { measureSeeds } from "./seeds.ts";
 import { measureWorkspaces } from "./workspaces.ts";
 import { report } from "./report.ts";
 import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts";
@@ -137,6 +138,11 @@ async function measureThroughput(machine: Machine, kind: MachineKind): Promise<M
 async function main(): Promise<void> {
   await pyro.env.pull({ environment: ENVIRONMENT });
   const kind = await machineKind(paths, ENVIRONMENT);
+  const cliMs = (words: readonly string[]): number => programMs([CLI, ...words]);
+  if (process.argv.includes("seeds")) {
+    programMs([CLI, "run", ENVIRONMENT, "--", "true"]);
+    return await end(await measureSeeds({ pyro, cliMs }), kind);
+  }
   const bootMs = await bareBoots(kind);
   const measurements = [];
   if (!process.argv.includes("workspaces")) {
@@ -144,14 +150,12 @@ async function main(): Promise<void> {
     await using machine = await pyro.machine({ environment: ENVIRONMENT });
     measurements.push(await measureExec(machine), ...(await measureThroughput(machine, kind)));
   }
-  measurements.push(
-    ...(await measureWorkspaces({
-      pyro,
-      bootMs,
-      cliMs: (words) => programMs([CLI, ...words]),
-      nodeMs: () => programMs(["-e", "0"]),
-    })),
-  );
+  const nodeMs = (): number => programMs(["-e", "0"]);
+  measurements.push(...(await measureWorkspaces({ pyro, bootMs, cliMs, nodeMs })));
+  await end(measurements, kind);
+}
+
+async function end(measurements: readonly Measurement[], kind: MachineKind): Promise<void> {
   await pyro.server.stop({ force: true });
   report(measurements, kind.driver.templateIdentity);
 }

@@ -1,18 +1,11 @@
 /** Figures of workspaces: what making, using, keeping and resetting one costs, and the volume against ext4. */
-import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Pyro } from "../src/sdk/pyro.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
+import { measureSeeds } from "./seeds.ts";
 
 const SAMPLES = 8;
 const WORKLOAD_SAMPLES = 3;
 const ENVIRONMENT = "debian:12";
-const SEED_FILES = 20_000;
-const SEED_FILES_IN_ONE = 100;
-const SEED_FILE_BYTES = 10_000;
 
 const CREATE: Figure = {
   name: "`pyro workspace create`, whole process",
@@ -43,23 +36,6 @@ const RESET: Figure = {
   baseline: "workspace create, through the SDK",
   mustReach: 1.5,
   aim: 1.1,
-  largerIsBetter: false,
-  unit: "ms",
-};
-
-const NEW_SEED: Figure = {
-  name: "create with a new seed of 20,000 files, 200 MB, whole process",
-  baseline: "`cp -a` of the tree, and `pyro workspace create`",
-  mustReach: 10,
-  aim: 2,
-  largerIsBetter: false,
-  unit: "ms",
-};
-const KNOWN_SEED: Figure = {
-  name: "create from a seed used before and unchanged, whole process",
-  baseline: "`pyro workspace create`",
-  mustReach: 2,
-  aim: 1.2,
   largerIsBetter: false,
   unit: "ms",
 };
@@ -149,46 +125,6 @@ async function measureKept({ pyro }: Bench, createMs: readonly number[]): Promis
     resetMs.push(await timed(async () => await pyro.workspace.reset({ workspace: "bench", snapshot: `s${count}` })));
   }
   return [measured(SNAPSHOT, large, small), measured(RESET, resetMs, createMs)];
-}
-
-/** Making a seed, and creating from it again; a tree with other times is a new one. */
-async function measureSeeds({ pyro, cliMs }: Bench): Promise<Measurement[]> {
-  const directory = mkdtempSync(join(tmpdir(), "pyro-bench-"));
-  try {
-    const tree = join(directory, "tree");
-    for (let index = 0; index < SEED_FILES; index += 1) {
-      if (index % SEED_FILES_IN_ONE === 0) mkdirSync(join(tree, `d${index}`), { recursive: true });
-      writeFileSync(join(tree, `d${index - (index % SEED_FILES_IN_ONE)}`, `f${index}`), randomBytes(SEED_FILE_BYTES));
-    }
-    const fresh: number[] = [];
-    const copied: number[] = [];
-    const known: number[] = [];
-    const empty: number[] = [];
-    const create = async (...words: string[]): Promise<number> => {
-      const ms = cliMs(["workspace", "create", ENVIRONMENT, "--name", "bench", ...words]);
-      await remove(pyro, "bench");
-      return ms;
-    };
-    for (let round = 0; round < WORKLOAD_SAMPLES; round += 1) {
-      utimesSync(tree, round, round);
-      utimesSync(join(tree, "d0", "f0"), round, round);
-      const copyMs = await timed(async () => {
-        execFileSync("cp", ["-a", tree, join(directory, "copy")]);
-        await Promise.resolve();
-      });
-      rmSync(join(directory, "copy"), { recursive: true });
-      fresh.push(await create("--seed-path", tree));
-      copied.push(copyMs + (await create()));
-    }
-    for (let round = 0; round < SAMPLES; round += 1) {
-      known.push(await create("--seed-path", tree));
-      empty.push(await create());
-    }
-    return [measured(NEW_SEED, fresh, copied), measured(KNOWN_SEED, known, empty)];
-  } finally {
-    rmSync(directory, { recursive: true });
-    await pyro.env.prune();
-  }
 }
 
 /** Each workload on a workspace's volume, and on ext4 on the same drive of a machine that keeps nothing. */

@@ -139,7 +139,11 @@ impl<W: Write> Packing<W> {
     }
 
     fn symlink(&mut self, found: &Found<'_>) -> Result<(), Problem> {
-        let target = readlinkat(found.parent, found.name, Vec::new())?;
+        let target = readlinkat(found.parent, found.name, Vec::new()).map_err(|errno| match errno {
+            // It was a link when it was looked at.
+            Errno::INVAL => Problem::Changed,
+            _ => errno.into(),
+        })?;
         let path = through_proc(found.parent, found.name);
         let xattrs = xattrs(
             |names| rustix::fs::llistxattr(path.as_c_str(), names),

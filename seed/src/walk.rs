@@ -55,7 +55,15 @@ impl<V: Visitor> Walk<'_, V> {
     }
 
     fn inside(&mut self, path: &mut Vec<u8>, directory: BorrowedFd<'_>, stat: &Stat) -> Result<(), Failure> {
-        let names = names(directory).map_err(|errno| Failure::System(path.clone(), errno))?;
+        let names = match names(directory) {
+            Ok(names) => names,
+            // One that may be read and not searched is not the only one, perhaps; of the root there is nothing more to say.
+            Err(errno @ Errno::ACCESS) if !path.is_empty() => {
+                self.report.unreadable(path, errno);
+                return Ok(());
+            }
+            Err(errno) => return Err(Failure::System(path.clone(), errno)),
+        };
         let has = |name: &CStr| names.binary_search_by(|each| each.as_c_str().cmp(name)).is_ok();
         let in_git_directory = has(c"HEAD") && has(c"config") && has(c"objects");
         let length = path.len();

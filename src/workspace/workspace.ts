@@ -373,16 +373,17 @@ export class Workspace {
     if (answers) await this.#commands.end(GRACE_MS);
     const pins = answers && trim ? await this.#pins.atStop(machine) : null;
     const written = answers ? await this.#sync.now(machine, trim) : undefined;
-    this.#machine = undefined;
+    const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
+    const stopped = { reason, message: `${message}${lost}`, at: new Date().toISOString() };
+    this.#leave(stopped);
     this.#stopped.add(machine);
     await machine.close();
     await this.#commands.logged();
-    const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
     await this.#record.save({
       state: "stopped",
       machine_id: null,
-      stopped: { reason, message: `${message}${lost}`, at: new Date().toISOString() },
       pins,
+      stopped,
       changed: written === undefined || this.#isChanged(written),
     });
   }
@@ -392,14 +393,20 @@ export class Workspace {
     await this.#turns
       .take(async () => {
         if (this.#machine !== machine) return;
-        this.#machine = undefined;
+        const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
+        this.#leave(stopped);
         this.#idle.stop();
         await machine.close();
         await this.#commands.logged();
-        const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
         await this.#record.save({ state: "stopped", machine_id: null, stopped, changed: true });
       })
       .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
+  }
+
+  /** It is without a machine from now on, and says why before that is on the disk: ending a machine takes a while. */
+  #leave(stopped: WorkspaceRecord["stopped"]): void {
+    this.#machine = undefined;
+    this.#record.note({ stopped });
   }
 
   #isChanged(state: VolumeState): boolean {

@@ -87,9 +87,10 @@ export class Workspaces {
       createVolume: async (path) => await options.volumes.create(path),
       copyVolume: async (source, target) => await options.volumes.copy(source, target),
       inUse: async () => await this.#seedsInUse(),
+      freeBytes: async () => await this.#freeBytes(),
       onNotice: options.onNotice,
     });
-    this.#disk = new HostDisk(options.freeBytes ?? (async () => await freeBytes(this.#directory)), {
+    this.#disk = new HostDisk(async () => await this.#freeBytes(), {
       isNeeded: () => [...this.#known.values()].some(({ machine }) => machine !== undefined),
       onFull: (free) => void this.#each(async (workspace) => await workspace.pause(free)),
       onRoom: () => void this.#each(async (workspace) => await workspace.resume()),
@@ -102,6 +103,7 @@ export class Workspaces {
     await makeDirectory(options.paths);
     await workspaces.#load();
     await workspaces.#trash.list();
+    await workspaces.#seeds.removeUnfinished();
     return workspaces;
   }
 
@@ -332,12 +334,16 @@ export class Workspaces {
 
   /** Refuses what the host's disk has no room for: so many bytes, and what a guest writes. */
   async #checkRoom(bytes = 0): Promise<void> {
-    const free = await (this.#options.freeBytes?.() ?? freeBytes(this.#directory));
+    const free = await this.#freeBytes();
     if (free >= FREE_BYTES_MIN + bytes) return;
     const mib = Math.floor(free / 1024 ** 2);
     throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
       remedy: DISK_REMEDY,
     });
+  }
+
+  async #freeBytes(): Promise<number> {
+    return await (this.#options.freeBytes?.() ?? freeBytes(this.#directory));
   }
 
   #workspace(record: WorkspaceRecord, directory: string): Workspace {

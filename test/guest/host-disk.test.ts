@@ -1,7 +1,9 @@
 /** A small disk of the host's under a workspace: no write of the guest's fails, whatever it writes. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
@@ -64,4 +66,40 @@ test("host disk: a machine whose disk is full is paused and goes on when there i
   await pyro.workspace.delete({ workspace: id, force: true, purge: true });
   const next = await pyro.workspace.create({ environment: "debian:12" });
   await pyro.workspace.delete({ workspace: next.workspace_id, purge: true });
+  rmSync(ballast);
+});
+
+/** What is there of seeds. */
+const seeds = (): string[] => {
+  const place = join(directory, "state", "seeds");
+  return existsSync(place) ? readdirSync(place).filter((name) => name !== "sources") : [];
+};
+
+test("host disk: a seed that fills it is given up, which is said, and leaves nothing", async (t) => {
+  if (!isRoot) return t.skip("only root can mount a small disk");
+  const source = mkdtempSync(join(tmpdir(), "pyro-source-"));
+  const ballast = join(directory, "ballast");
+  try {
+    for (let number = 0; number < 150; number += 1) writeFileSync(join(source, `f${number}`), randomBytes(MIB));
+    const create = async (): Promise<string> =>
+      (await pyro.workspace.create({ environment: "debian:12", seed_path: source })).workspace_id;
+    const making = create();
+    making.catch(() => undefined);
+    const isFilled = (): boolean =>
+      seeds().some((name) => existsSync(join(directory, "state", "seeds", name, "seed.raw")));
+    await Promise.race([making, until(isFilled, DEADLINE_MS, "a machine fills it")]);
+    // To the last byte: what the machine writes next finds no room.
+    spawnSync("dd", ["if=/dev/zero", `of=${ballast}`, "bs=1M"], { stdio: "ignore" });
+    await assert.rejects(making, (error: unknown) => {
+      assert.ok(PyroError.is(error) && error.code === "resource_exhausted", String(error));
+      assert.match(error.message, /too little to go on with the seed/);
+      return true;
+    });
+    assert.deepEqual(seeds(), []);
+    rmSync(ballast);
+    const id = await create();
+    await pyro.workspace.delete({ workspace: id, force: true, purge: true });
+  } finally {
+    rmSync(source, { recursive: true });
+  }
 });

@@ -16,9 +16,12 @@ export const CLI = join(process.cwd(), "dist", "bin.cjs");
 /** The SDK as users get it: the built one, whose version is that of the built server. */
 const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js")).href)) as typeof Sdk;
 
+/** A client for whoever closes it. */
+export const newClient = (): Pyro => new built.Pyro();
+
 /** A client for a test file. When the file is over it is closed, and the server ends: it would count as left behind. */
 export function client(): Pyro {
-  const sdk = new built.Pyro();
+  const sdk = newClient();
   after(async () => {
     await sdk.server.stop({ force: true });
     sdk.close();

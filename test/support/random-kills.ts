@@ -10,8 +10,8 @@ import { type CliEnd, CliProcess } from "./cli-process.ts";
 import { machineDirectories, paths, until, vmmPids } from "./guest-host.ts";
 import { vmmBelow } from "./vmm-properties.ts";
 
-const VICTIMS = ["VMM", "monitor", "server", "client"] as const;
-type Victim = (typeof VICTIMS)[number];
+export const VICTIMS = ["VMM", "monitor", "server", "client"] as const;
+export type Victim = (typeof VICTIMS)[number];
 
 const ENVIRONMENT = "debian:12";
 const SCRIPT = "echo begun; sleep 0.3; echo done";
@@ -19,7 +19,13 @@ const SCRIPT = "echo begun; sleep 0.3; echo done";
 const MISSES_MAX = 3;
 const CLEAN_WITHIN_MS = 20_000;
 /** What a killed VMM or server may end a call with. */
-const EXPECTED = new Set(["vmm_failed", "guest_unreachable", "guest_failed", "server_unavailable", "cancelled"]);
+export const EXPECTED: ReadonlySet<string> = new Set([
+  "vmm_failed",
+  "guest_unreachable",
+  "guest_failed",
+  "server_unavailable",
+  "cancelled",
+]);
 
 export interface RandomKills {
   readonly pyro: Pyro;
@@ -35,6 +41,9 @@ export const KILLS_TEST =
 /** Variables by which `npm run soak` asks for more kills, or for those of another seed. */
 const COUNT = "PYRO_SOAK_KILLS";
 const SEED = "PYRO_SOAK_SEED";
+
+/** Whether this is `npm run soak`. */
+export const soaking = process.env[COUNT] !== undefined;
 
 /** How many a test of the suite kills: so many, unless there is a soak. */
 export function killsOfSuite(usual: number): { count: number; seed: number } {
@@ -75,14 +84,14 @@ export async function killAtRandom({ pyro, count, seed, memoryMib, onKill }: Ran
   await nothingIsLeft(pyro);
 }
 
-interface Scene {
+export interface Scene {
   readonly pyro: Pyro;
   readonly client: CliProcess;
   readonly random: () => number;
 }
 
 /** Kills the victim after so long; what is returned says whether there was one, and must be called when the run has ended. */
-function killLater(victim: Victim, afterMs: number, scene: Scene): () => Promise<boolean> {
+export function killLater(victim: Victim, afterMs: number, scene: Scene): () => Promise<boolean> {
   let shooting: Promise<boolean> | undefined;
   const shoot = async (): Promise<boolean> => {
     const pid = await pidOf(victim, scene);
@@ -148,7 +157,7 @@ function monitorPids(): number[] {
 }
 
 /** After its last call a server has at most the machines that it keeps ready, and when it has ended nothing at all. */
-async function nothingIsLeft(pyro: Pyro): Promise<void> {
+export async function nothingIsLeft(pyro: Pyro): Promise<void> {
   await until(async () => (await pyro.server.status()).machines === 0, CLEAN_WITHIN_MS, "no machine is held");
   await pyro.server.stop({ force: true });
   await until(() => machineDirectories().length === 0, CLEAN_WITHIN_MS, "no machine's directory is left");
@@ -158,7 +167,7 @@ async function nothingIsLeft(pyro: Pyro): Promise<void> {
 }
 
 /** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

@@ -1,7 +1,17 @@
 /** The table's third part: what a workspace keeps, whatever the VMM. Each case has a workspace of its own. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PyroError } from "../../src/contract/error.ts";
@@ -10,7 +20,7 @@ import type { Pyro } from "../../src/sdk/pyro.ts";
 import type { ClientCaseContext } from "./client-cases.ts";
 import { machinePid } from "./client-cases.ts";
 import { Collector } from "./guest-cases.ts";
-import { until } from "./guest-host.ts";
+import { paths, until } from "./guest-host.ts";
 
 const ENVIRONMENT = "debian:12";
 /** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
@@ -383,6 +393,27 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       assert.notEqual(await workspace.sh(LOOK), wanted);
       await pyro.workspace.reset({ workspace: id });
       assert.equal(await workspace.sh(LOOK), wanted);
+    },
+  },
+  {
+    name: "a workspace goes from machine to machine with its files, and takes another one where its own is gone",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      await workspace.sh("echo 0 > count");
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "one" });
+      // Those that need a KVM that works: each host has all of them, or none but the one that emulates.
+      for (const [index, wanted] of (["firecracker", "qemu-kvm"] as const).entries()) {
+        await pyro.server.stop({ force: true });
+        const path = join(paths.state, "workspaces", id, "workspace.json");
+        const record = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+        writeFileSync(path, JSON.stringify({ ...record, machine: wanted }));
+        const { kvm } = await pyro.doctor();
+        const started = await pyro.workspace.start({ workspace: id });
+        assert.equal(started.machine, kvm.usable ? wanted : "qemu-tcg");
+        assert.equal(await workspace.sh("cat count; echo $(($(cat count) + 1)) > count"), `${index}\n`);
+      }
+      await pyro.workspace.reset({ workspace: id, snapshot: "one" });
+      assert.equal(await workspace.sh("cat count"), "0\n");
     },
   },
   {

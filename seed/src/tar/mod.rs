@@ -26,6 +26,12 @@ const MAX_ENTRIES: u64 = 4_000_000;
 /// Largest extended header, or long name.
 const MAX_EXTENSION_BYTES: u64 = 4 << 20;
 
+/// Largest sum of what global headers say: each is a part of every entry after it.
+const MAX_GLOBAL_BYTES: usize = 64 << 10;
+/// Most bytes of names, targets and attributes of all entries, which are held in memory and written to the stream. An archive's own
+/// size is no bound for them: a few bytes in a global header come again with each entry.
+const MAX_HELD_BYTES: usize = 1 << 30;
+
 /// Why an archive is none that can be taken.
 type Refusal = String;
 
@@ -40,7 +46,8 @@ pub(crate) fn pack(archive: &File, output: impl Write, report: &mut Report) -> R
 
 /// What an archive of `length` bytes has.
 fn read(archive: &impl FileExt, length: u64, report: &mut Report) -> Result<Tree, Refusal> {
-    let mut reading = Reading { archive, length, position: 0, global: Records::default(), next: Next::default() };
+    let mut reading =
+        Reading { archive, length, position: 0, global: Records::default(), next: Next::default(), held: 0 };
     let mut tree = Tree::default();
     let mut entries = 0;
     while let Some(header) = reading.header()? {
@@ -62,6 +69,8 @@ struct Reading<'a, A: FileExt> {
     position: u64,
     global: Records,
     next: Next,
+    /// How many bytes the entries so far hold.
+    held: usize,
 }
 
 /// What was said in front of an entry.
@@ -104,6 +113,9 @@ impl<A: FileExt> Reading<'_, A> {
             Kind::GlobalPax => {
                 let records = Records::parse(&self.extension(header.size)?)?;
                 self.global.extend(records);
+                if self.global.bytes() > MAX_GLOBAL_BYTES {
+                    return Err("a global header is too large".to_owned());
+                }
             }
             Kind::LongName => self.next.name = Some(text(self.extension(header.size)?)),
             Kind::LongLink => self.next.link = Some(text(self.extension(header.size)?)),
@@ -134,6 +146,9 @@ impl<A: FileExt> Reading<'_, A> {
         let stored = records.number(b"size")?.unwrap_or(header.size);
         let is_directory = header.kind == Kind::Directory || header.kind == Kind::File && name.ends_with(b"/");
         let meta = meta(header, records).map_err(|why| refuse(&why))?;
+        self.hold(
+            name.len() + link.len() + meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>(),
+        )?;
         match header.kind {
             _ if is_directory => {
                 self.skip(stored)?;
@@ -164,6 +179,14 @@ impl<A: FileExt> Reading<'_, A> {
                 Ok(())
             }
         }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.held += bytes;
+        if self.held > MAX_HELD_BYTES {
+            return Err("the archive's names and attributes are too large".to_owned());
+        }
+        Ok(())
     }
 
     /// Where in the archive the file's parts lie, and how long it is with its holes.
@@ -239,7 +262,9 @@ impl<A: FileExt> Reading<'_, A> {
 
 fn meta(header: &Header, records: &Records) -> Result<Meta, Refusal> {
     let id = |key: &[u8], field: u64| -> Result<u32, Refusal> {
-        u32::try_from(records.number(key)?.unwrap_or(field)).map_err(|_| "an owner that no file can have".to_owned())
+        // The highest number is no owner's: for Linux it means that a file keeps the one that it has.
+        let id = u32::try_from(records.number(key)?.unwrap_or(field)).ok().filter(|id| *id != u32::MAX);
+        id.ok_or_else(|| "an owner that no file can have".to_owned())
     };
     let (seconds, nanoseconds) = records.time()?.unwrap_or((header.seconds, 0));
     Ok(Meta {

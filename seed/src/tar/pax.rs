@@ -42,6 +42,12 @@ impl Records {
         self.sparse_parts = later.sparse_parts;
     }
 
+    /// How long keys and values are.
+    pub(super) fn bytes(&self) -> usize {
+        let values = self.values.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        values + self.sparse_parts.len() * size_of::<u64>()
+    }
+
     /// A value; an empty one takes a global one back.
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.values.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())

@@ -64,6 +64,15 @@ fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     [header(b"x", b'x', text.len() as u64, b""), data(text.as_bytes())].concat()
 }
 
+/// What `pax` makes, for all entries that follow.
+fn global(records: &[(&str, &str)]) -> Vec<u8> {
+    let mut blocks = pax(records);
+    blocks[156] = b'g';
+    let header = summed(blocks[..512].to_vec());
+    blocks[..512].copy_from_slice(&header);
+    blocks
+}
+
 fn archive(parts: &[Vec<u8>]) -> Archive {
     Archive([&parts.concat()[..], &[0; 1024]].concat())
 }
@@ -133,7 +142,9 @@ fn each_kind_of_entry_is_taken() {
 
 #[test]
 fn what_leads_out_or_is_not_whole_refuses_the_archive() {
-    let cases: [(&str, Vec<Vec<u8>>); 17] = [
+    let deep = [b"d/".repeat(9000).as_slice(), b"f"].concat();
+    let deep = std::str::from_utf8(&deep).unwrap();
+    let cases: [(&str, Vec<Vec<u8>>); 27] = [
         ("absolute", vec![file(b"/etc/passwd", b"x")]),
         ("leads out", vec![file(b"a/../../x", b"x")]),
         ("leads out", vec![[pax(&[("path", "..")]), file(b"x", b"x")].concat()]),
@@ -151,12 +162,55 @@ fn what_leads_out_or_is_not_whole_refuses_the_archive() {
         ("target", vec![header(b"l", b'2', 0, b"")]),
         ("extended header", vec![pax(&[("path", "x")])]),
         ("content of its own", vec![file(b"f", b"x"), header(b"h", b'1', 5, b"f")]),
+        // A link that becomes a directory, and one between.
+        ("no directory", vec![header(b"d", b'2', 0, b"."), header(b"d/e", b'2', 0, b".."), file(b"d/e/x", b"x")]),
+        ("no directory", vec![file(b"d/f", b"x"), header(b"d/l", b'2', 0, b"/"), header(b"d/l/h", b'1', 0, b"d/f")]),
+        ("no name", vec![[pax(&[("path", "a\0b")]), file(b"x", b"x")].concat()]),
+        ("no name", vec![[pax(&[("path", &"n".repeat(256))]), file(b"x", b"x")].concat()]),
+        ("no name", vec![[pax(&[("path", deep)]), file(b"x", b"x")].concat()]),
+        ("target", vec![[pax(&[("linkpath", &"t".repeat(4096))]), header(b"l", b'2', 0, b"t")].concat()]),
+        ("only a directory", vec![file(b".", b"x")]),
+        ("cut off", vec![[pax(&[("size", "9223372036854775807")]), file(b"f", b"x")].concat()]),
+        ("owner", vec![[pax(&[("gid", "4294967295")]), file(b"f", b"x")].concat()]),
+        ("owner", vec![[pax(&[("uid", "4294967296")]), file(b"f", b"x")].concat()]),
     ];
     for (why, parts) in cases {
         let said = refused(&parts);
         assert!(said.contains(why), "{why}: {said}");
     }
     assert!(taken(&Archive(file(b"f", b"x"))).unwrap_err().contains("cut off"), "without its end");
+}
+
+#[test]
+fn what_a_global_header_multiplies_is_bounded() {
+    let value = "v".repeat(60 << 10);
+    let one = global(&[("SCHILY.xattr.user.a", &value)]);
+    let said = refused(&[one.clone(), global(&[("SCHILY.xattr.user.b", &value)])]);
+    assert!(said.contains("global header is too large"), "{said}");
+    // Within that bound, but with each of so many files once more.
+    let files: Vec<Vec<u8>> = (0..20_000).map(|number| header(format!("{number}").as_bytes(), b'0', 0, b"")).collect();
+    let many = archive(&[vec![one], files].concat());
+    let why = read(&many, many.0.len() as u64, &mut Report::default()).err().unwrap();
+    assert!(why.contains("too large"), "{why}");
+    // What git's own archives have.
+    let found = taken(&archive(&[global(&[("comment", "0123456789abcdef")]), file(b"f", b"x")])).unwrap();
+    assert!(matches!(&found[0].0, Entry::File { path, .. } if path == b"f"));
+}
+
+#[test]
+fn names_that_only_look_alike_are_names_of_their_own() {
+    let names: [&[u8]; 7] = [b"a", b"a ", b" a", b"A", b"a\n", b"\xff", b"\xfe"];
+    let parts: Vec<Vec<u8>> = names.iter().map(|name| file(name, name)).collect();
+    let found = taken(&archive(&parts)).unwrap();
+    let contents: Vec<_> = found
+        .iter()
+        .filter_map(|(entry, chunks)| match entry {
+            Entry::File { path, meta, .. } => Some((path.clone(), meta.mode, chunks[0].1.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(contents.len(), names.len());
+    assert!(contents.iter().all(|(path, mode, content)| path == content && *mode == 0o640), "{contents:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { chmod, chown, mkdir, open, readdir, rename, rm, stat, statfs, truncate } from "node:fs/promises";
+import { chmod, chown, mkdir, open, readdir, rename, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { syncDirectory, syncFile } from "../../host/files.ts";
@@ -25,12 +25,9 @@ import {
   writeSourceRecord,
 } from "./seed-record.ts";
 import { changedWhileRead, type SeederOptions, type SourceContent } from "./seeder.ts";
-import { type FoundSource, readSource, type SourceState, stateOf } from "./seed-source.ts";
+import { checkRoom, whileThereIsRoom } from "./seed-room.ts";
+import { type FoundSource, readSource, stateOf } from "./seed-source.ts";
 
-/** What of a volume is left for its own bookkeeping. */
-const SEED_BYTES_MAX = VOLUME_BYTES - 4 * 1024 ** 3;
-/** Room that is left on the host's disk when a seed was made. */
-const FREE_BYTES_MIN = 512 * 1024 ** 2;
 /** Two changes within one tick of a file system's clock look like one: 10 ms, or two seconds where it knows no fractions. */
 const FINE_TICK_NS = 50_000_000n;
 const COARSE_TICK_NS = 2_000_000_000n;
@@ -68,6 +65,8 @@ export interface SeedsOptions {
   readonly copyVolume: (source: string, target: string) => Promise<void>;
   /** Ids that workspaces need, those in the trash too; undefined: that cannot be known now. */
   readonly inUse: () => Promise<ReadonlySet<string> | undefined>;
+  /** Room on the disk that they lie on, in bytes. */
+  readonly freeBytes: () => Promise<number>;
   readonly onNotice: (notice: string) => void;
 }
 
@@ -117,14 +116,22 @@ export class Seeds {
     return (await this.#known(source, call)) ?? (await this.#make(source, call));
   }
 
-  /** Removes seeds that nobody needs, and what was left unfinished; how many bytes that gave. */
+  /** Removes what a server that was killed has left unfinished: before the first seed is made, it is nobody's. */
+  async removeUnfinished(): Promise<void> {
+    const unfinished = (await this.#names()).filter((name) => name.endsWith(".tmp"));
+    for (const name of unfinished) await rm(join(this.#options.directory, name), { recursive: true, force: true });
+  }
+
+  /** Removes seeds that nobody needs; how many bytes that gave. */
   async prune(): Promise<{ removed: string[]; freedBytes: number }> {
-    return await this.#turns.take(async () => {
-      const names = await readdir(this.#options.directory).catch(() => []);
-      const unfinished = names.filter((name) => name.endsWith(".tmp"));
-      for (const name of unfinished) await rm(join(this.#options.directory, name), { recursive: true, force: true });
-      return await this.#remove(names.filter((name) => SEED_ID.test(name)));
-    });
+    return await this.#turns.take(
+      async () => await this.#remove((await this.#names()).filter((name) => SEED_ID.test(name))),
+    );
+  }
+
+  /** None before the first seed. */
+  async #names(): Promise<string[]> {
+    return await readdir(this.#options.directory).catch(() => []);
   }
 
   /** The seed that the source's state belongs to, if it was read in this state before. */
@@ -144,29 +151,37 @@ export class Seeds {
   }
 
   async #make(source: FoundSource, call: SeedCall): Promise<HeldSeed> {
-    return await this.#turns.take(async () => {
-      await using scope = new Scope();
-      const partial = join(this.#options.directory, `${randomBytes(6).toString("hex")}.tmp`);
-      scope.defer(async () => await rm(partial, { recursive: true, force: true }));
-      await mkdir(partial, { mode: 0o700 });
-      const stream = join(partial, "stream");
-      const { content, stamp } = await this.#read(source, partial, call);
-      const digest = await digestOf(stream, call.machine.signal);
-      const warnings = warningsOf(content);
-      const record = (await this.#withContent(digest)) ?? (await this.#build(partial, { content, digest }, call));
-      const release = this.#hold(record.id);
-      try {
-        const path = this.#sourcePath(source);
-        const before = await readSourceRecord(path);
-        const next = { version: 1 as const, path: source.path, stamp, seed_id: record.id, warnings };
-        await writeSourceRecord(path, next);
-        await this.#supersede(before, record.id);
-      } catch (failure) {
-        release();
-        throw failure;
-      }
-      return { record, warnings, release };
-    }, call.machine.signal);
+    const { freeBytes } = this.#options;
+    const work = async (signal: AbortSignal): Promise<HeldSeed> =>
+      await this.#makeWith(source, { ...call, machine: { ...call.machine, signal } });
+    return await this.#turns.take(
+      async () => await whileThereIsRoom(freeBytes, call.machine.signal, work),
+      call.machine.signal,
+    );
+  }
+
+  async #makeWith(source: FoundSource, call: SeedCall): Promise<HeldSeed> {
+    await using scope = new Scope();
+    const partial = join(this.#options.directory, `${randomBytes(6).toString("hex")}.tmp`);
+    scope.defer(async () => await rm(partial, { recursive: true, force: true }));
+    await mkdir(partial, { mode: 0o700 });
+    const stream = join(partial, "stream");
+    const { content, stamp } = await this.#read(source, partial, call);
+    const digest = await digestOf(stream, call.machine.signal);
+    const warnings = warningsOf(content);
+    const record = (await this.#withContent(digest)) ?? (await this.#build(partial, { content, digest }, call));
+    const release = this.#hold(record.id);
+    try {
+      const path = this.#sourcePath(source);
+      const before = await readSourceRecord(path);
+      const next = { version: 1 as const, path: source.path, stamp, seed_id: record.id, warnings };
+      await writeSourceRecord(path, next);
+      await this.#supersede(before, record.id);
+    } catch (failure) {
+      release();
+      throw failure;
+    }
+    return { record, warnings, release };
   }
 
   /** Reads the source into a stream, and sees to it that it stayed as it was meanwhile. */
@@ -178,7 +193,7 @@ export class Seeds {
     const seeder = await this.#seeder(call);
     const beganNs = BigInt(Date.now()) * 1_000_000n;
     const before = await stateOf(source, seeder);
-    const limitBytes = await this.#checkRoom(before);
+    const limitBytes = checkRoom(before.diskBytes, await this.#options.freeBytes(), this.#options.directory);
     const content = await readSource(source, { scratch: partial, stream: join(partial, "stream"), limitBytes }, seeder);
     const after = await stateOf(source, seeder);
     if (after.stamp !== before.stamp) throw changedWhileRead(source.path, "");
@@ -272,30 +287,6 @@ export class Seeds {
     return { program: await this.#options.program(), signal: machine.signal, onStep };
   }
 
-  /** Refuses what would not fit, before anything is made; how many bytes the host has room for. */
-  async #checkRoom({ diskBytes }: SourceState): Promise<number> {
-    if (diskBytes > SEED_BYTES_MAX) {
-      throw new PyroError(
-        "resource_exhausted",
-        `the source has ${gib(diskBytes)}, and a volume holds ${gib(SEED_BYTES_MAX)}`,
-        {
-          remedy: "leave out what is not needed, for example with --seed-ignore",
-        },
-      );
-    }
-    const { bavail, bsize } = await statfs(this.#options.directory);
-    // The stream, and the image that is made of it.
-    const needed = 2 * diskBytes + FREE_BYTES_MIN;
-    // An archive that is compressed lies there three times: unpacked, as a stream, and in the image.
-    const limitBytes = Math.min(SEED_BYTES_MAX, Math.max(0, Math.floor((bavail * bsize - FREE_BYTES_MIN) / 3)));
-    if (bavail * bsize >= needed) return limitBytes;
-    throw new PyroError(
-      "resource_exhausted",
-      `the seed needs ${gib(needed)} on the disk of ${this.#options.directory}, which has ${gib(bavail * bsize)} free`,
-      { remedy: "delete workspaces for good with `pyro workspace delete NAME --purge`, or run `pyro env prune`" },
-    );
-  }
-
   #directoryOf(id: string): string {
     return join(this.#options.directory, id);
   }
@@ -334,5 +325,3 @@ function warningsOf({ skipped, skippedCount, secrets, redacted }: SourceContent)
     ...(redacted.length === 0 ? [] : [`credentials were taken out of the copy of ${redacted.join(", ")}`]),
   ];
 }
-
-const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;

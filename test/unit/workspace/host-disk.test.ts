@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { PyroError } from "../../../src/contract/error.ts";
 import { HostDisk } from "../../../src/workspace/host-disk.ts";
+import { whileThereIsRoom } from "../../../src/workspace/seeds/seed-room.ts";
 import { done, FakeHost } from "../../support/fake-host.ts";
 import { call, NEW_WORKSPACE } from "../../support/new-workspace.ts";
 
@@ -59,4 +60,27 @@ test("host disk: machines stand still while it is full, which everybody is told,
   await made.stop("asked", "it was stopped");
   assert.equal(made.record.stopped?.reason, "asked");
   await all.close();
+});
+
+test("host disk: one that gets full ends the making of a seed with the reason, a caller that goes away with its own", async () => {
+  const aborted = async (signal: AbortSignal): Promise<never> =>
+    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+  const looks = [600 * MIB, 300 * MIB, 200 * MIB];
+  const free = async (): Promise<number> => await Promise.resolve(looks.shift() ?? 0);
+  await assert.rejects(whileThereIsRoom(free, new AbortController().signal, aborted), {
+    code: "resource_exhausted",
+    message: /200 MiB free/,
+  });
+  const caller = AbortSignal.abort(new PyroError("cancelled", "the caller went away"));
+  await assert.rejects(
+    whileThereIsRoom(
+      async () => await Promise.resolve(600 * MIB),
+      caller,
+      async (signal) => {
+        signal.throwIfAborted();
+        return await aborted(signal);
+      },
+    ),
+    { code: "cancelled" },
+  );
 });
