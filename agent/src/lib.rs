@@ -4,12 +4,13 @@
 //! - [`channel`] opens byte streams to the host, each with a [`greeting`],
 //! - [`service`] answers the host's calls on them,
 //! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
-//! - [`volume`] is what a workspace keeps, [`seed`] what it begins with,
+//! - [`volume`] is what a workspace keeps, [`seed`] what it begins with, [`changes`] what has become of it,
 //! - [`exec`] runs commands, and [`reaper`] takes in what died,
 //! - [`alone`] ends a machine that no host comes back to.
 
 pub mod alone;
 pub mod boot;
+pub mod changes;
 pub mod channel;
 pub mod console;
 pub mod exec;

@@ -4,7 +4,7 @@
 
 mod compare;
 mod fill;
-mod places;
+pub(crate) mod places;
 mod superblock;
 
 use std::fmt;

@@ -1,0 +1,347 @@
+//! A patch of two trees, applied by git to the first, gives the second.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pyro_agent::changes::{Change, Event, Options, Summary, compare};
+
+/// Trees that the suite makes; `PYRO_PATCH_TREES` makes more.
+const TREES: u64 = 100;
+const EDITS: u64 = 25;
+
+/// Xorshift (Marsaglia 2003): the same numbers for the same seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn of<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+        &all[self.below(all.len() as u64) as usize]
+    }
+}
+
+const NAMES: [&[u8]; 16] = [
+    b"a",
+    b"b",
+    b"c.txt",
+    b"with blank",
+    b"tab\there",
+    b"new\nline",
+    b"quote\"",
+    b"back\\slash",
+    b"\xff\xfe",
+    "\u{fc}ber".as_bytes(),
+    b" lead",
+    b"trail ",
+    b"-dash",
+    b"x=y",
+    b"\x1b[31m",
+    b"a b\tc",
+];
+
+fn content(numbers: &mut Numbers) -> Vec<u8> {
+    let mut text = Vec::new();
+    match numbers.below(8) {
+        0 => {}
+        1 => (0..numbers.below(3000)).for_each(|_| text.push(numbers.below(256) as u8)),
+        2 => text.extend(b"one line without an end"),
+        3 => text.extend(b"bytes \xff\xfe\r\nthat are no UTF-8 \x0c and a form feed\n"),
+        4 => text.extend(b"--- a/looks like a header\n+++ b/x\n@@ -1 +1 @@\ndiff --git a/x b/x\n"),
+        _ => (0..numbers.below(60)).for_each(|_| text.extend(format!("line {}\n", numbers.below(12)).bytes())),
+    }
+    text
+}
+
+fn edited(numbers: &mut Numbers, old: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> = old.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    for _ in 0..=numbers.below(4) {
+        let at = numbers.below(lines.len() as u64 + 1) as usize;
+        match numbers.below(3) {
+            0 if at < lines.len() => drop(lines.remove(at)),
+            1 => lines.insert(at, b"put in\n".to_vec()),
+            _ if at < lines.len() => lines[at] = b"changed, with no end".to_vec(),
+            _ => lines.push(b"at the end".to_vec()),
+        }
+    }
+    lines.concat()
+}
+
+fn name(numbers: &mut Numbers) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(numbers.of(&NAMES).to_vec()))
+}
+
+/// Everything below a directory, itself first.
+fn paths(root: &Path) -> Vec<PathBuf> {
+    let mut all = vec![root.to_owned()];
+    let mut at = 0;
+    while at < all.len() {
+        if fs::symlink_metadata(&all[at]).unwrap().is_dir() {
+            let mut inner: Vec<PathBuf> = fs::read_dir(&all[at]).unwrap().map(|entry| entry.unwrap().path()).collect();
+            inner.sort();
+            all.extend(inner);
+        }
+        at += 1;
+    }
+    all
+}
+
+fn remove(path: &Path) {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path).unwrap(),
+        Ok(_) => fs::remove_file(path).unwrap(),
+        Err(_) => {}
+    }
+}
+
+fn edit(numbers: &mut Numbers, root: &Path) {
+    let all = paths(root);
+    let chosen = numbers.of(&all).clone();
+    let kind = fs::symlink_metadata(&chosen).unwrap().file_type();
+    if kind.is_dir() {
+        let inner = chosen.join(name(numbers));
+        match numbers.below(6) {
+            0 if chosen != root => remove(&chosen),
+            1 if chosen != root => {
+                let target = root.join(name(numbers));
+                if !target.starts_with(&chosen) && !chosen.starts_with(&target) {
+                    remove(&target);
+                    fs::rename(&chosen, target).unwrap();
+                }
+            }
+            2 if chosen != root => {
+                remove(&chosen);
+                fs::write(&chosen, content(numbers)).unwrap();
+            }
+            3 => {
+                remove(&inner);
+                symlink("../somewhere else\nover lines", inner).unwrap();
+            }
+            4 => {
+                remove(&inner);
+                fs::create_dir(&inner).unwrap();
+                fs::write(inner.join(name(numbers)), content(numbers)).unwrap();
+            }
+            _ => {
+                remove(&inner);
+                fs::write(inner, content(numbers)).unwrap();
+            }
+        }
+        return;
+    }
+    match numbers.below(7) {
+        0 => remove(&chosen),
+        1 => {
+            let target = chosen.parent().unwrap().join(name(numbers));
+            if target != chosen {
+                remove(&target);
+                fs::rename(&chosen, target).unwrap();
+            }
+        }
+        2 if kind.is_file() => {
+            let mode = fs::metadata(&chosen).unwrap().permissions().mode() ^ 0o111;
+            fs::set_permissions(&chosen, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        3 => {
+            remove(&chosen);
+            symlink("target", &chosen).unwrap();
+        }
+        4 => {
+            remove(&chosen);
+            fs::create_dir(&chosen).unwrap();
+            fs::write(chosen.join("inner"), content(numbers)).unwrap();
+        }
+        _ if kind.is_file() => {
+            let old = fs::read(&chosen).unwrap();
+            fs::write(&chosen, edited(numbers, &old)).unwrap();
+        }
+        _ => {}
+    }
+}
+
+/// What git has of a tree: each file's and link's path, mode and content.
+fn blobs(root: &Path) -> Vec<(Vec<u8>, &'static str, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in paths(root) {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+        if meta.is_symlink() {
+            found.push((name, "link", fs::read_link(&path).unwrap().into_os_string().into_vec()));
+        } else if meta.is_file() {
+            let mode = if meta.permissions().mode() & 0o100 == 0 { "file" } else { "executable" };
+            found.push((name, mode, fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// What git has no word for stands in its way where a file takes the place of a directory.
+fn remove_empty(root: &Path) {
+    for path in paths(root).iter().skip(1).rev() {
+        // Any other one stays.
+        let _ = fs::remove_dir(path);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+/// A directory that is gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pyro-patch-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn patch(from: &Path, to: &Path, options: Options) -> (Summary, Vec<u8>, Vec<Change>) {
+    let (mut summary, mut text, mut changes) = (Summary::default(), Vec::new(), Vec::new());
+    let mut sink = |event: Event<'_>| {
+        match event {
+            Event::Summary(told) => summary = told,
+            Event::Patch(piece) => text.extend(piece),
+            Event::Change(change, _) => changes.push(change.clone()),
+        }
+        Ok(())
+    };
+    compare(File::open(from).unwrap(), File::open(to).unwrap(), options, None, &mut sink).unwrap();
+    (summary, text, changes)
+}
+
+const WHOLE: Options = Options { include_ignored: true, include_binary: true, with_patch: true };
+
+fn apply(patch: &[u8], tree: &Path, more: &[&str]) -> Result<(), String> {
+    let file = tree.with_extension("patch");
+    fs::write(&file, patch).unwrap();
+    let mut git = Command::new("git");
+    git.args(["-c", "core.autocrlf=false", "apply", "--whitespace=nowarn"]).args(more).arg(&file);
+    let done = git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap()).output().unwrap();
+    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+}
+
+#[test]
+fn a_patch_of_random_edits_gives_the_edited_tree_and_its_reverse_the_first() {
+    let trees = std::env::var("PYRO_PATCH_TREES").map_or(TREES, |text| text.parse().unwrap());
+    for seed in 1..=trees {
+        let scratch = Scratch::new(&format!("random-{seed}"));
+        let [from, to, copied] = ["from", "to", "copied"].map(|name| scratch.0.join(name));
+        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        fs::create_dir(&from).unwrap();
+        (0..EDITS).for_each(|_| edit(&mut numbers, &from));
+        copy(&from, &to);
+        (0..EDITS).for_each(|_| edit(&mut numbers, &to));
+        copy(&from, &copied);
+        remove_empty(&copied);
+        let (summary, text, changes) = patch(&from, &to, WHOLE);
+        let total = summary.added + summary.modified + summary.deleted + summary.type_changed;
+        assert_eq!(total, changes.len() as u64, "seed {seed}");
+        if blobs(&from) == blobs(&to) {
+            continue;
+        }
+        for (arguments, wanted) in [(&[][..], &to), (&["-R"][..], &from)] {
+            if let Err(error) = apply(&text, &copied, arguments) {
+                panic!("seed {seed} {arguments:?}: {error}\n{}", String::from_utf8_lossy(&text));
+            }
+            assert_eq!(blobs(&copied), blobs(wanted), "seed {seed} {arguments:?}\n{}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+fn two_trees(scratch: &Scratch) -> [PathBuf; 2] {
+    let trees = ["from", "to"].map(|name| scratch.0.join(name));
+    for tree in &trees {
+        fs::create_dir(tree).unwrap();
+    }
+    trees
+}
+
+fn git(tree: &Path, arguments: &[&str]) {
+    let who = ["-c", "user.name=x", "-c", "user.email=x@x.test", "-c", "init.defaultBranch=main"];
+    let done = Command::new("git").args(who).args(arguments).current_dir(tree).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn what_git_cannot_have_is_told_of_and_hides_nothing_else() {
+    let scratch = Scratch::new("lost");
+    let [from, to] = two_trees(&scratch);
+    fs::write(from.join("kept"), "one\n").unwrap();
+    fs::write(from.join("secret"), "s\n").unwrap();
+    fs::set_permissions(from.join("secret"), fs::Permissions::from_mode(0o644)).unwrap();
+    copy(&from.join("."), &to);
+    fs::write(to.join("kept"), "two\n").unwrap();
+    fs::set_permissions(to.join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(to.join("empty")).unwrap();
+    fs::hard_link(to.join("kept"), to.join("further name")).unwrap();
+    assert!(Command::new("mkfifo").arg(to.join("pipe")).status().unwrap().success());
+    fs::write(to.join("image"), b"\0\x01").unwrap();
+    fs::write(to.join("large"), vec![b'x'; 5 << 20]).unwrap();
+    fs::create_dir(to.join(".GIT")).unwrap();
+    fs::write(to.join(".GIT/config"), "x").unwrap();
+    let (summary, text, changes) = patch(&from, &to, Options { include_binary: false, ..WHOLE });
+    let remarks: Vec<String> = String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(|line| line.strip_prefix("# pyro: not in this patch: ").map(str::to_owned))
+        .collect();
+    let expected = [
+        "\".GIT\": name",
+        "\"empty\": empty directory",
+        "\"further name\": hard link",
+        "\"image\": binary, 0 to 2 bytes",
+        "\"large\": large, 0 to 5242880 bytes",
+        "\"pipe\": special file",
+        "\"secret\": mode",
+    ];
+    for line in expected {
+        assert!(remarks.iter().any(|remark| remark == line), "{line} in {remarks:?}");
+    }
+    assert_eq!((summary.added, summary.modified, summary.text_patched), (7, 2, 2), "{changes:?}");
+    copy(&from, &scratch.0.join("copied"));
+    apply(&text, &scratch.0.join("copied"), &[]).unwrap();
+    assert_eq!(fs::read(scratch.0.join("copied/kept")).unwrap(), b"two\n");
+}
+
+#[test]
+fn what_git_ignores_is_counted_unless_it_has_taken_it_in_or_it_is_asked_for() {
+    let scratch = Scratch::new("ignored");
+    let [from, to] = two_trees(&scratch);
+    git(&from, &["init", "-q"]);
+    fs::create_dir_all(from.join("build")).unwrap();
+    fs::write(from.join(".gitignore"), "*.log\nbuild/\nnode_modules/\n").unwrap();
+    fs::write(from.join("build/taken-in"), "one\n").unwrap();
+    git(&from, &["add", "-f", "."]);
+    git(&from, &["commit", "-q", "-m", "first"]);
+    copy(&from.join("."), &to);
+    fs::write(to.join("build/taken-in"), "two\n").unwrap();
+    fs::write(to.join("build/made"), "x\n").unwrap();
+    fs::write(to.join("a.log"), "x\n").unwrap();
+    fs::create_dir_all(to.join("node_modules/a/b")).unwrap();
+    (0..20).for_each(|at| fs::write(to.join(format!("node_modules/a/b/{at}")), "x").unwrap());
+    git(&to, &["commit", "-q", "-a", "-m", "second"]);
+    let (summary, text, changes) = patch(&from, &to, Options { include_ignored: false, ..WHOLE });
+    let paths: Vec<&[u8]> = changes.iter().map(|change| change.path.as_slice()).collect();
+    assert_eq!((paths, summary.ignored), (vec![&b"build/taken-in"[..]], 3), "{}", String::from_utf8_lossy(&text));
+    assert!(summary.heads[0].is_some() && summary.heads[1].is_some() && summary.heads[0] != summary.heads[1]);
+    apply(&text, &from, &["--check"]).unwrap();
+    let (summary, ..) = patch(&from, &to, WHOLE);
+    assert_eq!((summary.added, summary.modified, summary.ignored), (22, 1, 0));
+}
