@@ -27,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.pull": async () => (await import("./commands/workspace.ts")).pull,
   "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
   "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
+  "workspace.diff": async () => (await import("./commands/workspace-diff.ts")).diff,
   "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,
   "workspace.snapshot.list": async () => (await import("./commands/snapshot.ts")).list,
   "workspace.snapshot.delete": async () => (await import("./commands/snapshot.ts")).remove,
@@ -66,6 +67,10 @@ export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> 
   ],
   run: TERMINAL_FLAGS,
   "workspace.exec": [...TERMINAL_FLAGS, flag("detach", "let it go on by itself, and print its id", "d")],
+  "workspace.diff": [
+    { ...flag("output", "write the patch to this file, which is there as a whole or not at all"), kind: "string" },
+    flag("overwrite", "with --output: take the place of a file that is there"),
+  ],
   "workspace.create": [flag("id-only", "print the id and nothing else")],
 };
 

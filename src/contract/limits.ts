@@ -34,3 +34,6 @@ export const VOLUME_GIB_MAX = 1024;
 
 /** How long a deleted workspace can be restored. */
 export const TRASH_DAYS = 7;
+
+/** Paths that a diff lists; the patch itself has no limit where it is a stream. */
+export const DIFF_ENTRIES_MAX = 20_000;

@@ -1,5 +1,6 @@
 /** The table of all operations: the one list that every front end and the server are made from. */
 import { commandAttach, commandKill, commandList, commandStart } from "./command-operations.ts";
+import { workspaceDiff } from "./diff-operations.ts";
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
@@ -41,6 +42,7 @@ export const operations = {
     pull: workspacePull,
     logs: workspaceLogs,
     reset: workspaceReset,
+    diff: workspaceDiff,
     command: { start: commandStart, list: commandList, attach: commandAttach, kill: commandKill },
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },

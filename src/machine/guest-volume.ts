@@ -6,6 +6,7 @@ import type {
 import type { RunningMachine } from "../vmm/driver.ts";
 import { PyroError } from "../contract/error.ts";
 import { type GuestLink, guestError } from "../guest/link.ts";
+import { compareTrees } from "./guest-compare.ts";
 import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
 
 /** Writing a guest's memory full of dirty pages to a slow disk. */
@@ -19,10 +20,11 @@ const FLATTEN_DEADLINE_MS = 4 * 3_600_000;
 
 /** The volume that the guest behind `link` was configured with; `vmm` has its drive. */
 export function guestVolume(
-  { agent }: GuestLink,
+  link: GuestLink,
   vmm: Pick<RunningMachine, "growVolume">,
   opened: VolumeState,
 ): MachineVolume {
+  const { agent } = link;
   const options = { timeoutMs: SYNC_DEADLINE_MS };
   return {
     opened,
@@ -48,6 +50,7 @@ export function guestVolume(
       const call = agent.flattenVolume({}, { timeoutMs: FLATTEN_DEADLINE_MS });
       return stateOf((await explained("moving the seed into the volume", call)).volume);
     },
+    compare: async (request, listener) => await compareTrees(link, request, listener),
     sync: async ({ trim }) => {
       return stateOf((await explained("writing the volume", agent.syncVolume({ trim }, options))).volume);
     },

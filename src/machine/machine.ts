@@ -130,8 +130,67 @@ export interface MachineVolume {
   grow(sizeBytes: number): Promise<VolumeState>;
   /** Moves what lies on the seed into the volume, which needs the seed no more. @throws PyroError resource_exhausted */
   flatten(): Promise<VolumeState>;
+  /** Tells what differs in two of its trees. @throws PyroError not_found, cancelled */
+  compare(request: CompareRequest, listener: CompareListener): Promise<void>;
   /** Writes all that the guest has in memory for it; `trim`: gives free space back to the host, for the machine's end. */
   sync(options: { trim: boolean }): Promise<VolumeState>;
+}
+
+export interface CompareRequest {
+  /** Id of a snapshot, or `baseline`. */
+  readonly from: string;
+  /** As `from`; undefined: the workspace as it is. */
+  readonly to: string | undefined;
+  /** Also what git ignores. */
+  readonly includeIgnored: boolean;
+  /** Binary and large files with their content. */
+  readonly includeBinary: boolean;
+  /** Not only the list. */
+  readonly withPatch: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** How many paths differ. */
+export interface TreeSummary {
+  readonly added: number;
+  readonly modified: number;
+  readonly deleted: number;
+  readonly typeChanged: number;
+  /** Paths that a patch has as text, and the others. */
+  readonly textPatched: number;
+  readonly nonText: number;
+  readonly renamed: number;
+  /** That git ignores. */
+  readonly ignored: number;
+  /** Of which git cannot have something, by what that is. */
+  readonly lost: Readonly<Record<string, number>>;
+  /** The commits that HEAD was and is. */
+  readonly headFrom: string | undefined;
+  readonly headTo: string | undefined;
+}
+
+/** A path that differs. */
+export interface TreeChange {
+  readonly path: Uint8Array;
+  /** The deleted path that has this content, or the added one. */
+  readonly renamed: Uint8Array | undefined;
+  readonly status: "added" | "modified" | "deleted" | "type_changed";
+  readonly kind: "file" | "symlink" | "directory" | "other";
+  readonly carried: "text" | "binary" | "large" | "none";
+  readonly from: { readonly mode: number; readonly size: number } | undefined;
+  readonly to: { readonly mode: number; readonly size: number } | undefined;
+  readonly linesAdded: number;
+  readonly linesRemoved: number;
+  /** What git cannot have of it. */
+  readonly lost: readonly string[];
+}
+
+/** Is told the summary first, then each change behind its part of the patch. */
+export interface CompareListener {
+  readonly onSummary: (summary: TreeSummary) => void;
+  /** The next piece is given when its promise has settled. */
+  readonly onPatch: (piece: Uint8Array) => Promise<void> | void;
+  readonly onChange: (change: TreeChange) => void;
 }
 
 /** What a machine is opened with when it is to keep something. */

@@ -65,6 +65,7 @@ export class Pyro implements Methods {
       pull: withRepository(this.#method("workspace", "pull")),
       logs: this.#method("workspace", "logs"),
       reset: this.#method("workspace", "reset"),
+      diff: this.#command("workspace", "diff"),
       command: {
         start: this.#method("workspace", "command", "start"),
         list: this.#method("workspace", "command", "list"),

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import type { CompareListener, CompareRequest, ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
@@ -296,6 +296,25 @@ export class Workspace {
       this.#active();
       return this.#snapshots().find(name);
     });
+  }
+
+  /** Compares two of its trees, by the names of snapshots; `to` undefined: as it is now. Commands go on meanwhile. */
+  async compare(
+    { from, to, ...options }: Omit<CompareRequest, "signal">,
+    { signal, ...listener }: CompareListener & { signal: AbortSignal },
+  ): Promise<OpenMachine> {
+    const { machine, request } = await this.#take(async () => {
+      const table = this.#snapshots();
+      const trees = { from: table.find(from).id, to: to === undefined ? undefined : table.find(to).id };
+      return await Promise.resolve({ machine: this.#started(), request: { ...options, ...trees, signal } });
+    }, signal);
+    this.#idle.stop();
+    try {
+      await machine.volume?.compare(request, listener);
+      return machine;
+    } finally {
+      this.#active();
+    }
   }
 
   /** From the record first: what the volume still has of it, the next start removes. */

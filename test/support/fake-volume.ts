@@ -1,6 +1,20 @@
 /** A volume without a guest: what was asked of it, and a tree that is one number. */
 import { PyroError } from "../../src/contract/error.ts";
-import type { MachineVolume, VolumeRequest, VolumeState } from "../../src/machine/machine.ts";
+import type { MachineVolume, TreeSummary, VolumeRequest, VolumeState } from "../../src/machine/machine.ts";
+
+const NOTHING_CHANGED: TreeSummary = {
+  added: 0,
+  modified: 0,
+  deleted: 0,
+  typeChanged: 0,
+  textPatched: 0,
+  nonText: 0,
+  renamed: 0,
+  ignored: 0,
+  lost: {},
+  headFrom: undefined,
+  headTo: undefined,
+};
 
 /** What lies in a volume's file, for all machines that open it. */
 export class FakeDisk {
@@ -56,6 +70,11 @@ export class FakeDisk {
       flatten: async () => {
         this.calls.push("flatten");
         return await Promise.resolve(this.#state());
+      },
+      compare: async ({ from, to }, { onSummary }) => {
+        this.calls.push(`compare ${from} ${to ?? "now"}`);
+        await step();
+        onSummary(NOTHING_CHANGED);
       },
       sync: async ({ trim }) => {
         this.calls.push(trim ? "sync and trim" : "sync");

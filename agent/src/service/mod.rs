@@ -3,6 +3,7 @@
 
 mod attach;
 mod commands;
+mod compare;
 mod messages;
 mod output_body;
 mod routing;
@@ -224,5 +225,11 @@ impl Agent for AgentService {
         request: Request<proto::SproutVolumeRequest>,
     ) -> Result<Response<proto::SproutVolumeResponse>, Status> {
         self.sprout_seed(request.into_inner()).await.map(Response::new)
+    }
+
+    type CompareStream = compare::Events;
+
+    async fn compare(&self, request: Request<proto::CompareRequest>) -> Result<Response<Self::CompareStream>, Status> {
+        self.compare_trees(&request.into_inner()).map(Response::new)
     }
 }

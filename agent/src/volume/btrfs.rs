@@ -323,6 +323,7 @@ fn fill(field: &mut [u8], name: &str) {
     field[..name.len()].copy_from_slice(name.as_bytes());
 }
 
+/// What an ioctl answered.
 pub(super) fn checked(status: libc::c_int) -> Result<(), Errno> {
     if status >= 0 {
         return Ok(());

@@ -18,7 +18,9 @@ mod nursery;
 mod pins;
 mod reserve;
 mod search;
+mod touched;
 mod tree;
+mod trees;
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -36,6 +38,7 @@ pub use pins::Pin;
 use reserve::Reserve;
 pub use tree::TreeCount;
 pub(crate) use tree::for_each_entry;
+pub use trees::Later;
 
 use crate::boot::filesystems::ensure_directory;
 use crate::console;
@@ -71,6 +74,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// Checks a snapshot's id, or `baseline`.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == BASELINE { Ok(Self::Baseline) } else { SnapshotId::parse(text).map(Self::Snapshot) }
+    }
+
     fn path(&self) -> String {
         match self {
             Self::Baseline => BASELINE.to_owned(),

@@ -2,6 +2,7 @@
 import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
 import { commandHandlers } from "./command.ts";
+import { diffHandler } from "./diff.ts";
 import { environmentHandlers } from "./env.ts";
 import { machineHandlers } from "./machine.ts";
 import { runHandler } from "./run.ts";
@@ -16,6 +17,7 @@ export function makeHandlers(context: ServerContext): Handlers {
     workspace: {
       ...workspaceHandlers(context),
       command: commandHandlers(context),
+      diff: diffHandler(context),
       snapshot: snapshotHandlers(context),
     },
     machine: machineHandlers(context),

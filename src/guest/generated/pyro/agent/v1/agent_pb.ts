@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIy7QsKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlElEKCkdyb3dWb2x1bWUSIC5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5Hcm93Vm9sdW1lUmVzcG9uc2USTgoJQ291bnRQaW5zEh8ucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJvCg5Db21wYXJlUmVxdWVzdBIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEhcKD2luY2x1ZGVfaWdub3JlZBgDIAEoCBIWCg5pbmNsdWRlX2JpbmFyeRgEIAEoCBISCgp3aXRoX3BhdGNoGAUgASgIIoYBCg9Db21wYXJlUmVzcG9uc2USMAoHc3VtbWFyeRgBIAEoCzIdLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnlIABIPCgVwYXRjaBgCIAEoDEgAEicKBmNoYW5nZRgDIAEoCzIVLnB5cm8uYWdlbnQudjEuQ2hhbmdlSABCBwoFZXZlbnQiqgIKDkNvbXBhcmVTdW1tYXJ5Eg0KBWFkZGVkGAEgASgEEhAKCG1vZGlmaWVkGAIgASgEEg8KB2RlbGV0ZWQYAyABKAQSFAoMdHlwZV9jaGFuZ2VkGAQgASgEEhQKDHRleHRfcGF0Y2hlZBgFIAEoBBIQCghub25fdGV4dBgGIAEoBBIPCgdyZW5hbWVkGAcgASgEEg8KB2lnbm9yZWQYCCABKAQSNQoEbG9zdBgJIAMoCzInLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnkuTG9zdEVudHJ5EhEKCWhlYWRfZnJvbRgKIAEoCRIPCgdoZWFkX3RvGAsgASgJGisKCUxvc3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIqQCCgZDaGFuZ2USDAoEcGF0aBgBIAEoDBIPCgdyZW5hbWVkGAIgASgMEikKBnN0YXR1cxgDIAEoDjIZLnB5cm8uYWdlbnQudjEuUGF0aFN0YXR1cxIlCgRraW5kGAQgASgOMhcucHlyby5hZ2VudC52MS5QYXRoS2luZBIRCgltb2RlX2Zyb20YBSABKA0SDwoHbW9kZV90bxgGIAEoDRIRCglzaXplX2Zyb20YByABKAQSDwoHc2l6ZV90bxgIIAEoBBInCgdjYXJyaWVkGAkgASgOMhYucHlyby5hZ2VudC52MS5DYXJyaWVkEhMKC2xpbmVzX2FkZGVkGAogASgEEhUKDWxpbmVzX3JlbW92ZWQYCyABKAQSDAoEbG9zdBgMIAMoCSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwqkQEKClBhdGhTdGF0dXMSGwoXUEFUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIVChFQQVRIX1NUQVRVU19BRERFRBABEhgKFFBBVEhfU1RBVFVTX01PRElGSUVEEAISFwoTUEFUSF9TVEFUVVNfREVMRVRFRBADEhwKGFBBVEhfU1RBVFVTX1RZUEVfQ0hBTkdFRBAEKoABCghQYXRoS2luZBIZChVQQVRIX0tJTkRfVU5TUEVDSUZJRUQQABISCg5QQVRIX0tJTkRfRklMRRABEhUKEVBBVEhfS0lORF9TWU1MSU5LEAISFwoTUEFUSF9LSU5EX0RJUkVDVE9SWRADEhUKEVBBVEhfS0lORF9TUEVDSUFMEAQqbQoHQ2FycmllZBIXChNDQVJSSUVEX1VOU1BFQ0lGSUVEEAASEAoMQ0FSUklFRF9URVhUEAESEgoOQ0FSUklFRF9CSU5BUlkQAhIQCgxDQVJSSUVEX0hVR0UQAxIRCg1DQVJSSUVEX05FVkVSEAQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyuQwKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlElEKCkdyb3dWb2x1bWUSIC5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5Hcm93Vm9sdW1lUmVzcG9uc2USTgoJQ291bnRQaW5zEh8ucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXNwb25zZRJKCgdDb21wYXJlEh0ucHlyby5hZ2VudC52MS5Db21wYXJlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuQ29tcGFyZVJlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -619,6 +619,251 @@ export const SproutVolumeResponseSchema: GenMessage<SproutVolumeResponse> = /*@_
   messageDesc(file_pyro_agent_v1_agent, 23);
 
 /**
+ * @generated from message pyro.agent.v1.CompareRequest
+ */
+export type CompareRequest = Message<"pyro.agent.v1.CompareRequest"> & {
+  /**
+   * Id of a snapshot, or `baseline`.
+   *
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * The same; empty: the workspace as it is now.
+   *
+   * @generated from field: string to = 2;
+   */
+  to: string;
+
+  /**
+   * Also what git ignores.
+   *
+   * @generated from field: bool include_ignored = 3;
+   */
+  includeIgnored: boolean;
+
+  /**
+   * Binary and large files with their content.
+   *
+   * @generated from field: bool include_binary = 4;
+   */
+  includeBinary: boolean;
+
+  /**
+   * Not only the list.
+   *
+   * @generated from field: bool with_patch = 5;
+   */
+  withPatch: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CompareRequest.
+ * Use `create(CompareRequestSchema)` to create a new message.
+ */
+export const CompareRequestSchema: GenMessage<CompareRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 24);
+
+/**
+ * @generated from message pyro.agent.v1.CompareResponse
+ */
+export type CompareResponse = Message<"pyro.agent.v1.CompareResponse"> & {
+  /**
+   * @generated from oneof pyro.agent.v1.CompareResponse.event
+   */
+  event: {
+    /**
+     * @generated from field: pyro.agent.v1.CompareSummary summary = 1;
+     */
+    value: CompareSummary;
+    case: "summary";
+  } | {
+    /**
+     * A piece of the patch.
+     *
+     * @generated from field: bytes patch = 2;
+     */
+    value: Uint8Array;
+    case: "patch";
+  } | {
+    /**
+     * @generated from field: pyro.agent.v1.Change change = 3;
+     */
+    value: Change;
+    case: "change";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pyro.agent.v1.CompareResponse.
+ * Use `create(CompareResponseSchema)` to create a new message.
+ */
+export const CompareResponseSchema: GenMessage<CompareResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 25);
+
+/**
+ * How many paths differ. A file with a new name is one that was added and one that was deleted.
+ *
+ * @generated from message pyro.agent.v1.CompareSummary
+ */
+export type CompareSummary = Message<"pyro.agent.v1.CompareSummary"> & {
+  /**
+   * @generated from field: uint64 added = 1;
+   */
+  added: bigint;
+
+  /**
+   * @generated from field: uint64 modified = 2;
+   */
+  modified: bigint;
+
+  /**
+   * @generated from field: uint64 deleted = 3;
+   */
+  deleted: bigint;
+
+  /**
+   * @generated from field: uint64 type_changed = 4;
+   */
+  typeChanged: bigint;
+
+  /**
+   * Paths that the patch has as text, and the others.
+   *
+   * @generated from field: uint64 text_patched = 5;
+   */
+  textPatched: bigint;
+
+  /**
+   * @generated from field: uint64 non_text = 6;
+   */
+  nonText: bigint;
+
+  /**
+   * @generated from field: uint64 renamed = 7;
+   */
+  renamed: bigint;
+
+  /**
+   * Paths that git ignores; of a directory that it ignores, one.
+   *
+   * @generated from field: uint64 ignored = 8;
+   */
+  ignored: bigint;
+
+  /**
+   * Paths of which git cannot have something, by what that is.
+   *
+   * @generated from field: map<string, uint64> lost = 9;
+   */
+  lost: { [key: string]: bigint };
+
+  /**
+   * The commit that HEAD is in each tree, in hexadecimal; empty: none.
+   *
+   * @generated from field: string head_from = 10;
+   */
+  headFrom: string;
+
+  /**
+   * @generated from field: string head_to = 11;
+   */
+  headTo: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.CompareSummary.
+ * Use `create(CompareSummarySchema)` to create a new message.
+ */
+export const CompareSummarySchema: GenMessage<CompareSummary> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 26);
+
+/**
+ * @generated from message pyro.agent.v1.Change
+ */
+export type Change = Message<"pyro.agent.v1.Change"> & {
+  /**
+   * From the workspace's root.
+   *
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * The deleted path that has this content, or the added one; empty: none.
+   *
+   * @generated from field: bytes renamed = 2;
+   */
+  renamed: Uint8Array;
+
+  /**
+   * @generated from field: pyro.agent.v1.PathStatus status = 3;
+   */
+  status: PathStatus;
+
+  /**
+   * @generated from field: pyro.agent.v1.PathKind kind = 4;
+   */
+  kind: PathKind;
+
+  /**
+   * Permission bits; 0 where it is not there.
+   *
+   * @generated from field: uint32 mode_from = 5;
+   */
+  modeFrom: number;
+
+  /**
+   * @generated from field: uint32 mode_to = 6;
+   */
+  modeTo: number;
+
+  /**
+   * @generated from field: uint64 size_from = 7;
+   */
+  sizeFrom: bigint;
+
+  /**
+   * @generated from field: uint64 size_to = 8;
+   */
+  sizeTo: bigint;
+
+  /**
+   * What the patch has of it.
+   *
+   * @generated from field: pyro.agent.v1.Carried carried = 9;
+   */
+  carried: Carried;
+
+  /**
+   * Lines, of what is text.
+   *
+   * @generated from field: uint64 lines_added = 10;
+   */
+  linesAdded: bigint;
+
+  /**
+   * @generated from field: uint64 lines_removed = 11;
+   */
+  linesRemoved: bigint;
+
+  /**
+   * What git cannot have of it, in words.
+   *
+   * @generated from field: repeated string lost = 12;
+   */
+  lost: string[];
+};
+
+/**
+ * Describes the message pyro.agent.v1.Change.
+ * Use `create(ChangeSchema)` to create a new message.
+ */
+export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 27);
+
+/**
  * @generated from message pyro.agent.v1.PrepareTemplateRequest
  */
 export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateRequest"> & {
@@ -643,7 +888,7 @@ export type PrepareTemplateRequest = Message<"pyro.agent.v1.PrepareTemplateReque
  * Use `create(PrepareTemplateRequestSchema)` to create a new message.
  */
 export const PrepareTemplateRequestSchema: GenMessage<PrepareTemplateRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 24);
+  messageDesc(file_pyro_agent_v1_agent, 28);
 
 /**
  * @generated from message pyro.agent.v1.PrepareTemplateResponse
@@ -656,7 +901,7 @@ export type PrepareTemplateResponse = Message<"pyro.agent.v1.PrepareTemplateResp
  * Use `create(PrepareTemplateResponseSchema)` to create a new message.
  */
 export const PrepareTemplateResponseSchema: GenMessage<PrepareTemplateResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 25);
+  messageDesc(file_pyro_agent_v1_agent, 29);
 
 /**
  * @generated from message pyro.agent.v1.StartRequest
@@ -745,7 +990,7 @@ export type StartRequest = Message<"pyro.agent.v1.StartRequest"> & {
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 26);
+  messageDesc(file_pyro_agent_v1_agent, 30);
 
 /**
  * @generated from message pyro.agent.v1.EnvironmentVariable
@@ -767,7 +1012,7 @@ export type EnvironmentVariable = Message<"pyro.agent.v1.EnvironmentVariable"> &
  * Use `create(EnvironmentVariableSchema)` to create a new message.
  */
 export const EnvironmentVariableSchema: GenMessage<EnvironmentVariable> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 27);
+  messageDesc(file_pyro_agent_v1_agent, 31);
 
 /**
  * @generated from message pyro.agent.v1.Terminal
@@ -789,7 +1034,7 @@ export type Terminal = Message<"pyro.agent.v1.Terminal"> & {
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema: GenMessage<Terminal> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 28);
+  messageDesc(file_pyro_agent_v1_agent, 32);
 
 /**
  * @generated from message pyro.agent.v1.StartResponse
@@ -808,7 +1053,7 @@ export type StartResponse = Message<"pyro.agent.v1.StartResponse"> & {
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 29);
+  messageDesc(file_pyro_agent_v1_agent, 33);
 
 /**
  * @generated from message pyro.agent.v1.AttachRequest
@@ -847,7 +1092,7 @@ export type AttachRequest = Message<"pyro.agent.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 30);
+  messageDesc(file_pyro_agent_v1_agent, 34);
 
 /**
  * @generated from message pyro.agent.v1.AttachResponse
@@ -876,7 +1121,7 @@ export type AttachResponse = Message<"pyro.agent.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 31);
+  messageDesc(file_pyro_agent_v1_agent, 35);
 
 /**
  * @generated from message pyro.agent.v1.Output
@@ -905,7 +1150,7 @@ export type Output = Message<"pyro.agent.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 32);
+  messageDesc(file_pyro_agent_v1_agent, 36);
 
 /**
  * The end of a command, sent once all its output has been.
@@ -968,7 +1213,7 @@ export type Exit = Message<"pyro.agent.v1.Exit"> & {
  * Use `create(ExitSchema)` to create a new message.
  */
 export const ExitSchema: GenMessage<Exit> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 33);
+  messageDesc(file_pyro_agent_v1_agent, 37);
 
 /**
  * @generated from message pyro.agent.v1.StartFailure
@@ -1001,7 +1246,7 @@ export type StartFailure = Message<"pyro.agent.v1.StartFailure"> & {
  * Use `create(StartFailureSchema)` to create a new message.
  */
 export const StartFailureSchema: GenMessage<StartFailure> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 34);
+  messageDesc(file_pyro_agent_v1_agent, 38);
 
 /**
  * @generated from message pyro.agent.v1.StdinRequest
@@ -1039,7 +1284,7 @@ export type StdinRequest = Message<"pyro.agent.v1.StdinRequest"> & {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 35);
+  messageDesc(file_pyro_agent_v1_agent, 39);
 
 /**
  * @generated from message pyro.agent.v1.StdinResponse
@@ -1065,7 +1310,7 @@ export type StdinResponse = Message<"pyro.agent.v1.StdinResponse"> & {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 36);
+  messageDesc(file_pyro_agent_v1_agent, 40);
 
 /**
  * @generated from message pyro.agent.v1.SignalRequest
@@ -1089,7 +1334,7 @@ export type SignalRequest = Message<"pyro.agent.v1.SignalRequest"> & {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 37);
+  messageDesc(file_pyro_agent_v1_agent, 41);
 
 /**
  * @generated from message pyro.agent.v1.SignalResponse
@@ -1108,7 +1353,7 @@ export type SignalResponse = Message<"pyro.agent.v1.SignalResponse"> & {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 38);
+  messageDesc(file_pyro_agent_v1_agent, 42);
 
 /**
  * @generated from message pyro.agent.v1.ResizeRequest
@@ -1130,7 +1375,7 @@ export type ResizeRequest = Message<"pyro.agent.v1.ResizeRequest"> & {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 39);
+  messageDesc(file_pyro_agent_v1_agent, 43);
 
 /**
  * @generated from message pyro.agent.v1.ResizeResponse
@@ -1143,7 +1388,7 @@ export type ResizeResponse = Message<"pyro.agent.v1.ResizeResponse"> & {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 40);
+  messageDesc(file_pyro_agent_v1_agent, 44);
 
 /**
  * @generated from message pyro.agent.v1.KillRequest
@@ -1160,7 +1405,7 @@ export type KillRequest = Message<"pyro.agent.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 41);
+  messageDesc(file_pyro_agent_v1_agent, 45);
 
 /**
  * @generated from message pyro.agent.v1.KillResponse
@@ -1173,7 +1418,7 @@ export type KillResponse = Message<"pyro.agent.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 42);
+  messageDesc(file_pyro_agent_v1_agent, 46);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseRequest
@@ -1190,7 +1435,7 @@ export type ReleaseRequest = Message<"pyro.agent.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 43);
+  messageDesc(file_pyro_agent_v1_agent, 47);
 
 /**
  * @generated from message pyro.agent.v1.ReleaseResponse
@@ -1203,7 +1448,7 @@ export type ReleaseResponse = Message<"pyro.agent.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 44);
+  messageDesc(file_pyro_agent_v1_agent, 48);
 
 /**
  * @generated from message pyro.agent.v1.ListRequest
@@ -1216,7 +1461,7 @@ export type ListRequest = Message<"pyro.agent.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 45);
+  messageDesc(file_pyro_agent_v1_agent, 49);
 
 /**
  * @generated from message pyro.agent.v1.ListResponse
@@ -1233,7 +1478,7 @@ export type ListResponse = Message<"pyro.agent.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 46);
+  messageDesc(file_pyro_agent_v1_agent, 50);
 
 /**
  * @generated from message pyro.agent.v1.Command
@@ -1296,7 +1541,117 @@ export type Command = Message<"pyro.agent.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_pyro_agent_v1_agent, 47);
+  messageDesc(file_pyro_agent_v1_agent, 51);
+
+/**
+ * @generated from enum pyro.agent.v1.PathStatus
+ */
+export enum PathStatus {
+  /**
+   * @generated from enum value: PATH_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PATH_STATUS_ADDED = 1;
+   */
+  ADDED = 1,
+
+  /**
+   * @generated from enum value: PATH_STATUS_MODIFIED = 2;
+   */
+  MODIFIED = 2,
+
+  /**
+   * @generated from enum value: PATH_STATUS_DELETED = 3;
+   */
+  DELETED = 3,
+
+  /**
+   * @generated from enum value: PATH_STATUS_TYPE_CHANGED = 4;
+   */
+  TYPE_CHANGED = 4,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.PathStatus.
+ */
+export const PathStatusSchema: GenEnum<PathStatus> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 0);
+
+/**
+ * Of what is there now, or was.
+ *
+ * @generated from enum pyro.agent.v1.PathKind
+ */
+export enum PathKind {
+  /**
+   * @generated from enum value: PATH_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PATH_KIND_FILE = 1;
+   */
+  FILE = 1,
+
+  /**
+   * @generated from enum value: PATH_KIND_SYMLINK = 2;
+   */
+  SYMLINK = 2,
+
+  /**
+   * @generated from enum value: PATH_KIND_DIRECTORY = 3;
+   */
+  DIRECTORY = 3,
+
+  /**
+   * @generated from enum value: PATH_KIND_SPECIAL = 4;
+   */
+  SPECIAL = 4,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.PathKind.
+ */
+export const PathKindSchema: GenEnum<PathKind> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 1);
+
+/**
+ * @generated from enum pyro.agent.v1.Carried
+ */
+export enum Carried {
+  /**
+   * @generated from enum value: CARRIED_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: CARRIED_TEXT = 1;
+   */
+  TEXT = 1,
+
+  /**
+   * @generated from enum value: CARRIED_BINARY = 2;
+   */
+  BINARY = 2,
+
+  /**
+   * @generated from enum value: CARRIED_HUGE = 3;
+   */
+  HUGE = 3,
+
+  /**
+   * @generated from enum value: CARRIED_NEVER = 4;
+   */
+  NEVER = 4,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.Carried.
+ */
+export const CarriedSchema: GenEnum<Carried> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 2);
 
 /**
  * @generated from enum pyro.agent.v1.Stream
@@ -1322,7 +1677,7 @@ export enum Stream {
  * Describes the enum pyro.agent.v1.Stream.
  */
 export const StreamSchema: GenEnum<Stream> = /*@__PURE__*/
-  enumDesc(file_pyro_agent_v1_agent, 0);
+  enumDesc(file_pyro_agent_v1_agent, 3);
 
 /**
  * @generated from service pyro.agent.v1.Agent
@@ -1524,6 +1879,17 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof CountPinsRequestSchema;
     output: typeof CountPinsResponseSchema;
+  },
+  /**
+   * Tells what differs in two trees of the volume, which are as they are when the call comes: first a summary, then each change
+   * behind its part of the patch. Whoever wants no more cancels the call.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Compare
+   */
+  compare: {
+    methodKind: "server_streaming";
+    input: typeof CompareRequestSchema;
+    output: typeof CompareResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);
