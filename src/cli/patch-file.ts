@@ -37,7 +37,9 @@ export async function openPatchFile(path: string, { overwrite }: { overwrite: bo
       if (overwrite) return await rename(fresh, path);
       // Unlike a rename it never takes the place of what has come meanwhile.
       await link(fresh, path).catch((cause: NodeJS.ErrnoException) => {
-        throw cause.code === "EEXIST" ? exists() : new PyroError("invalid_argument", `${path} cannot be made`, { cause });
+        throw cause.code === "EEXIST"
+          ? exists()
+          : new PyroError("invalid_argument", `${path} cannot be made`, { cause });
       });
     },
     discard: async () => {

@@ -30,7 +30,9 @@ export const diffEntry = z.object({
   artifact_type: z.enum(["file", "symlink", "directory", "other"]).describe("what it is, or was"),
   patch: z
     .enum(["text", "binary", "large", "none"])
-    .describe("how a patch has it; binary and large ones only with their content asked for; none: git has no words for it"),
+    .describe(
+      "how a patch has it; binary and large ones only with their content asked for; none: git has no words for it",
+    ),
   mode_from: z.string().nullable().describe("permission bits, octal"),
   mode_to: z.string().nullable().describe("permission bits, octal"),
   size_from: z.number().nullable().describe("bytes"),

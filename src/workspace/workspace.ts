@@ -3,7 +3,14 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { CompareListener, CompareRequest, ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
+import type {
+  CompareListener,
+  CompareRequest,
+  ExecRequest,
+  Machines,
+  OpenMachine,
+  VolumeState,
+} from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";

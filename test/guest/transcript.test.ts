@@ -45,6 +45,9 @@ test("transcript: a workspace's commands print what it shows, but for what is li
   writeFileSync(join(repo, "src", "note.txt"), "hello from synced workspace\n");
   for (const step of workspaceSteps) {
     const words = { WORKSPACE_ID: id, "./repo": relative(process.cwd(), repo) } as Readonly<Record<string, string>>;
+    // What the transcript has changed by a sync before.
+    if (step.words[1] === "diff")
+      await sdk.workspace.exec({ workspace: id, command: "echo another >> /workspace/src/note.txt" });
     using cli = new CliProcess(step.words.map((word) => words[word] ?? word));
     cli.child.stdin?.end();
     const { code, stdout, stderr } = await cli.end();

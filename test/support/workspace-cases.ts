@@ -19,6 +19,7 @@ import { Scope } from "../../src/host/scope.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
 import type { ClientCaseContext } from "./client-cases.ts";
 import { machinePid } from "./client-cases.ts";
+import { DIFF_CASES } from "./diff-cases.ts";
 import { Collector } from "./guest-cases.ts";
 import { paths, until } from "./guest-host.ts";
 
@@ -430,4 +431,5 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       assert.equal(await workspace.sh("cat file"), "kept\n");
     },
   },
+  ...DIFF_CASES,
 ];

@@ -69,7 +69,7 @@ struct VolArgsV2 {
     name: [u8; 4040],
 }
 
-/// `struct btrfs_ioctl_get_subvol_info_args`, of which `id` and `ctransid` are read.
+/// `struct btrfs_ioctl_get_subvol_info_args`, of which `id`, `ctransid` and the first two of `uuids` are read.
 #[repr(C)]
 struct SubvolInfo {
     id: u64,
@@ -294,6 +294,10 @@ pub(super) struct Subvolume {
     pub(super) tree: u64,
     /// The transaction in which it was changed last.
     pub(super) changed_in: u64,
+    /// Its own name.
+    pub(super) uuid: [u8; 16],
+    /// The name of what it was copied from; zeros: it was made.
+    pub(super) parent: [u8; 16],
 }
 
 /// Looks at the subvolume whose top this is.
@@ -302,7 +306,8 @@ pub(super) fn look(subvolume: &File) -> Result<Subvolume, Errno> {
     let mut info: SubvolInfo = unsafe { zeroed() };
     // SAFETY: GET_SUBVOL_INFO writes a btrfs_ioctl_get_subvol_info_args, which `info` has the size of.
     checked(unsafe { libc::ioctl(subvolume.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) })?;
-    Ok(Subvolume { tree: info.id, changed_in: info.ctransid })
+    let [uuid, parent, _] = info.uuids;
+    Ok(Subvolume { tree: info.id, changed_in: info.ctransid, uuid, parent })
 }
 
 /// Tells the disk of all space that is free.

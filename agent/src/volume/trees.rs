@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
+
 use super::btrfs::{self, Access};
 use super::{BASELINE, Source, Volume, layout, open_directory, touched};
 use crate::changes::{self, Options, Sink};
@@ -28,26 +30,34 @@ impl Volume {
     /// # Errors
     /// ENOENT when there is no such tree; what the file system and the sink say.
     pub fn compare(&self, from: &Source, to: &Later, options: Options, sink: &mut Sink<'_>) -> Result<(), SystemError> {
-        let passing = match to {
-            Later::Now => Some(self.pass()?),
-            Later::Kept(_) => None,
-        };
-        let later = match (&passing, to) {
-            (Some(passing), _) => passing.path.clone(),
-            (None, Later::Kept(source)) => source.path(),
-            (None, Later::Now) => layout::WORKSPACE.to_owned(),
+        let (_passing, path) = match to {
+            Later::Now => {
+                let passing = self.pass()?;
+                let path = passing.path.clone();
+                (Some(passing), path)
+            }
+            Later::Kept(source) => (None, source.path()),
         };
         let earlier = open_directory(self.top.as_fd(), &from.path())?;
-        let later = open_directory(self.top.as_fd(), &later)?;
-        let since = self.since()?;
+        let later = open_directory(self.top.as_fd(), &path)?;
+        let since = self.since(&earlier, &later, *to == Later::Now).doing(|| "look at the trees' subvolumes")?;
         let narrowed = touched::narrow(since, earlier.as_fd(), later.as_fd())?;
         changes::compare(&earlier, &later, options, narrowed.as_ref(), sink)
     }
 
-    /// The transaction that the baseline was changed in last: all trees of the volume were copied from it since.
-    fn since(&self) -> Result<u64, SystemError> {
-        let baseline: File = open_directory(self.top.as_fd(), BASELINE)?;
-        btrfs::changed_in(&baseline).doing(|| "look at the baseline's subvolume")
+    /// A transaction after which nothing is the same in both that has changed in one: where both come from one tree, when that was so;
+    /// at least all trees of the volume come from the baseline.
+    fn since(&self, earlier: &File, later: &File, is_live: bool) -> Result<u64, Errno> {
+        let (one, other) = (btrfs::look(earlier)?, btrfs::look(later)?);
+        if one.parent == other.parent && one.parent != [0; 16] {
+            return Ok(one.changed_in.min(other.changed_in));
+        }
+        let live = open_directory(self.top.as_fd(), layout::WORKSPACE).map_err(|error| error.errno())?;
+        if is_live && btrfs::look(&live)?.parent == one.uuid {
+            return Ok(one.changed_in);
+        }
+        let baseline = open_directory(self.top.as_fd(), BASELINE).map_err(|error| error.errno())?;
+        btrfs::look(&baseline).map(|baseline| baseline.changed_in)
     }
 
     /// Keeps the workspace as it is now for as long as what this gives. What a crash leaves of it the next start removes.

@@ -11,8 +11,7 @@ import { changedNames, changedStat, diffNotes, diffSummaryLine } from "../render
 export const diff: CliCommand = async (invocation) => {
   const { input, extras, json } = invocation;
   const path = extras["output"] as string | undefined;
-  const file =
-    path === undefined ? undefined : await openPatchFile(path, { overwrite: extras["overwrite"] === true });
+  const file = path === undefined ? undefined : await openPatchFile(path, { overwrite: extras["overwrite"] === true });
   try {
     const result = await compared(invocation, file);
     await file?.publish();
@@ -28,7 +27,10 @@ export const diff: CliCommand = async (invocation) => {
   }
 };
 
-async function compared({ pyro, input, json, output, interruption }: Invocation, file: PatchFile | undefined): Promise<DiffResult> {
+async function compared(
+  { pyro, input, json, output, interruption }: Invocation,
+  file: PatchFile | undefined,
+): Promise<DiffResult> {
   const guest = guestOutput();
   const onEvent = ({ workspace_id: id, summary }: DiffEvent): void => {
     if (json) return;

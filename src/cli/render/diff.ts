@@ -33,7 +33,9 @@ function amountOf(entry: DiffResult["entries"][number]): string {
 /** What a reader of the patch would miss. */
 export function diffNotes(result: DiffResult, { binary }: { binary: boolean }): string[] {
   const { summary, entries, git } = result;
-  const lost = Object.entries(summary.not_in_patch).map(([what, count]) => `${what} (${count})`);
+  const lost = Object.entries(summary.not_in_patch)
+    .toSorted()
+    .map(([what, count]) => `${what} (${count})`);
   const byName = entries.filter(({ patch, renamed }) => renamed === null && (patch === "binary" || patch === "large"));
   return [
     ...(lost.length === 0 ? [] : [`not in the patch, for git has no words for it: ${lost.join(", ")}`]),
