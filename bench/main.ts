@@ -8,6 +8,7 @@ import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { CLI, machineIsReady, programMs, shippedClient } from "./shipped.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
+import { measureDiffs } from "./diffs.ts";
 import { measureSeeds } from "./seeds.ts";
 import { measureWorkspaces } from "./workspaces.ts";
 import { report } from "./report.ts";
@@ -137,11 +138,14 @@ async function measureThroughput(machine: Machine, kind: MachineKind): Promise<M
 
 async function main(): Promise<void> {
   await pyro.env.pull({ environment: ENVIRONMENT });
-  const kind = await machineKind(paths, ENVIRONMENT);
   const cliMs = (words: readonly string[]): number => programMs([CLI, ...words]);
+  const kind = await machineKind(paths, ENVIRONMENT);
   if (process.argv.includes("seeds")) {
     programMs([CLI, "run", ENVIRONMENT, "--", "true"]);
     return await end(await measureSeeds({ pyro, cliMs }), kind);
+  }
+  if (process.argv.includes("diffs")) {
+    return await end(await measureDiffs({ pyro, cliMs }), kind);
   }
   const bootMs = await bareBoots(kind);
   const measurements = [];
@@ -152,6 +156,7 @@ async function main(): Promise<void> {
   }
   const nodeMs = (): number => programMs(["-e", "0"]);
   measurements.push(...(await measureWorkspaces({ pyro, bootMs, cliMs, nodeMs })));
+  measurements.push(...(await measureDiffs({ pyro, cliMs })));
   await end(measurements, kind);
 }
 

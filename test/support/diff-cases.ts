@@ -97,25 +97,41 @@ export const DIFF_CASES: readonly WorkspaceCase[] = [
       await workspace.sh("echo two > one; mv tree new/tree; rm new/x");
       await pyro.workspace.snapshot.create({ workspace: id, snapshot: "second" });
       assert.deepEqual(await changed("first", "second"), [
-        "modified one",
         "added new/tree/deep/er/file",
         "deleted new/x",
+        "modified one",
         "deleted tree/deep/er/file",
       ]);
       assert.deepEqual(await changed("second"), []);
       await pyro.workspace.reset({ workspace: id, snapshot: "first" });
       await workspace.sh("echo three > one; echo y > new/y");
-      assert.deepEqual(await changed("first"), ["modified one", "added new/y"]);
+      assert.deepEqual(await changed("first"), ["added new/y", "modified one"]);
       assert.deepEqual(await changed("second", "first"), [
-        "modified one",
         "deleted new/tree/deep/er/file",
         "added new/x",
+        "modified one",
         "added tree/deep/er/file",
       ]);
       assert.deepEqual(await changed("baseline"), ["deleted gone", "added new/x", "added new/y", "added one"]);
       await assert.rejects(changed("none"), { code: "not_found" });
       await pyro.workspace.stop({ workspace: id });
       await assert.rejects(changed("baseline"), { code: "invalid_state" });
+    },
+  },
+  {
+    name: "a change at the end of a path that no call of Linux takes is in the diff",
+    run: async (workspace) => {
+      const { pyro, id } = workspace;
+      const at = (script: string): string => `perl -e 'for (1..1500) { mkdir "deep"; chdir "deep" } ${script}'`;
+      await workspace.sh(at('open F, ">", "leaf"; print F "one\n"'));
+      await pyro.workspace.snapshot.create({ workspace: id, snapshot: "before" });
+      await workspace.sh(at('open F, ">>", "leaf"; print F "two\n"'));
+      const { entries, patch } = await pyro.workspace.diff({ workspace: id, from: "before" });
+      assert.deepEqual(
+        entries.map(({ path, lines_added: added }) => [path.length, added]),
+        [["deep/".length * 1500 + "leaf".length, 1]],
+      );
+      assert.match(patch, /^\+two$/m);
     },
   },
 ];
