@@ -34,7 +34,7 @@ function amountOf(entry: DiffResult["entries"][number]): string {
 export function diffNotes(result: DiffResult, { binary }: { binary: boolean }): string[] {
   const { summary, entries, git } = result;
   const lost = Object.entries(summary.not_in_patch)
-    .toSorted()
+    .toSorted(([one], [other]) => one.localeCompare(other))
     .map(([what, count]) => `${what} (${count})`);
   const byName = entries.filter(({ patch, renamed }) => renamed === null && (patch === "binary" || patch === "large"));
   return [
