@@ -32,7 +32,7 @@ test("there is one tool for every operation that has one, with schemas and hints
     names.filter((name) => !name.startsWith("workspace_")),
     ["doctor", "env_inspect", "env_list", "env_prune", "env_pull", "run", "server_status"],
   );
-  const ofWorkspaces = "create delete diff exec flatten list logs reset restore start status stop update".split(" ");
+  const ofWorkspaces = "create delete diff exec flatten list logs pull reset restore start status stop update".split(" ");
   const ofSnapshots = ["snapshot_create", "snapshot_delete", "snapshot_list"];
   const ofCommands = ["command_attach", "command_kill", "command_list", "command_start"];
   assert.deepEqual(
