@@ -6,14 +6,8 @@
 //! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
 //! something, 74 the output cannot be written, 75 the source was changed meanwhile.
 
-mod git_config;
 mod listing;
-mod packing;
-mod report;
-mod secrets;
-mod selection;
 mod tar;
-mod walk;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,15 +16,15 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+use pyro_seed::packing::Packing;
+use pyro_seed::report::{Failure, Report};
+use pyro_seed::selection::Selection;
 use pyro_seed::stream::Totals;
+use pyro_seed::walk::Walk;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use listing::Listing;
-use packing::Packing;
-use report::{Failure, Report};
-use selection::Selection;
-use walk::Walk;
 
 /// As much as the deepest tree takes, whose every level is a call: MAX_PATH_BYTES of names of one byte.
 const STACK_BYTES: usize = 256 << 20;
@@ -69,12 +63,12 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
         let mut walk = Walk { visitor, report: Report::default(), selection };
         walk.run(&root)?;
         walk.visitor.to.flush()?;
-        Ok(told(&walk.report, walk.visitor.totals))
+        Ok(told(&mut walk.report, walk.visitor.totals))
     } else {
-        let mut walk = Walk { visitor: Packing::new(output)?, report: Report::default(), selection };
+        let mut walk = Walk { visitor: Packing::new(output, true)?, report: Report::default(), selection };
         walk.run(&root)?;
         let totals = walk.visitor.end()?;
-        Ok(told(&walk.report, totals))
+        Ok(told(&mut walk.report, totals))
     }
 }
 
@@ -83,10 +77,10 @@ fn pack_archive(path: &[u8]) -> Result<u64, Failure> {
     let mut report = Report::default();
     let output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
     let totals = tar::pack(&archive, output, &mut report)?;
-    Ok(told(&report, totals))
+    Ok(told(&mut report, totals))
 }
 
-fn told(report: &Report, totals: Totals) -> u64 {
+fn told(report: &mut Report, totals: Totals) -> u64 {
     report.total(totals);
     report.unreadable
 }

@@ -15,9 +15,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use pyro_seed::stream::{MAX_TARGET_BYTES, MODE_BITS, Meta, Totals};
 
-use crate::report::{Failure, Report, printable};
 use header::{BLOCK_BYTES, Header, Kind};
 use pax::Records;
+use pyro_seed::report::{Failure, Report, printable};
 use sparse::Extent;
 use tree::{Leaf, Tree};
 
