@@ -21,8 +21,10 @@ pub enum Failure {
     System(Vec<u8>, Errno),
     /// The stream could not be written.
     Output(std::io::Error),
-    /// The command line or the archive is wrong.
+    /// The command line, the archive or the stream is wrong.
     Invalid(String),
+    /// What is to be made is there.
+    Exists(Vec<u8>),
 }
 
 impl From<std::io::Error> for Failure {
@@ -101,6 +103,11 @@ impl Report {
         self.line(3, &format!("redacted\t{}", printable(path)));
     }
 
+    /// Says of what was made how many further names of files there are, and how many modes lost bits.
+    pub fn made(&mut self, links: u64, lowered: u64) {
+        self.say(format!("made\t{links}\t{lowered}"));
+    }
+
     /// Says what there was in all.
     pub fn total(&mut self, totals: Totals) {
         let Totals { entries, bytes } = totals;
@@ -132,6 +139,10 @@ impl Failure {
             Self::Output(error) => {
                 say(&format!("output\t{}", text(error)));
                 74
+            }
+            Self::Exists(path) => {
+                say(&format!("exists\t{}", printable(path)));
+                73
             }
             Self::Invalid(why) => {
                 say(&format!("invalid\t{}", printable(why.as_bytes())));

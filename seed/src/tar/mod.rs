@@ -8,6 +8,7 @@ mod number;
 mod pax;
 mod sparse;
 mod tree;
+pub(crate) mod write;
 
 use std::fs::File;
 use std::io::Write;
