@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
+import type { MachineFiles } from "../machine/guest-files.ts";
 import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
@@ -46,6 +47,8 @@ export class Workspace {
   readonly #called: CalledCommands;
   readonly #commands: Commands;
   #retired = false;
+  /** Calls that read files now. */
+  #readers = 0;
   readonly #record: SavedRecord;
   #machine: OpenMachine | undefined;
   /** Machines that were ended on purpose. */
@@ -270,6 +273,33 @@ export class Workspace {
     return await this.#log.read();
   }
 
+  /** Changes files of its machine: nothing else is done with the workspace meanwhile. @throws PyroError invalid_state */
+  async changeFiles<T extends { readonly volume: VolumeState }>(
+    work: (files: MachineFiles, machine: OpenMachine) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    return await this.#take(async () => {
+      const machine = this.#started();
+      const done = await work(filesOf(machine), machine);
+      await this.#record.save({ changed: this.#isChanged(done.volume) });
+      this.#active();
+      return done;
+    }, signal);
+  }
+
+  /** Reads files of its machine, beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
+  async readFiles<T>(work: (files: MachineFiles, machine: OpenMachine) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const machine = await this.#take(async () => await Promise.resolve(this.#started()), signal);
+    this.#readers += 1;
+    this.#idle.stop();
+    try {
+      return await work(filesOf(machine), machine);
+    } finally {
+      this.#readers -= 1;
+      this.#active();
+    }
+  }
+
   listSnapshots(): SnapshotView[] {
     return this.#snapshots().list();
   }
@@ -443,8 +473,12 @@ export class Workspace {
   #active(): void {
     this.#idle.stop();
     this.#record.note({ last_activity_at: new Date().toISOString() });
-    if (this.#machine === undefined || this.#commands.count > 0 || this.paused !== undefined) return;
+    if (this.#machine === undefined || this.#isBusy || this.paused !== undefined) return;
     this.#idle.restart(this.record.ttl_seconds);
+  }
+
+  get #isBusy(): boolean {
+    return this.#commands.count > 0 || this.#readers > 0;
   }
 
   async #expire(): Promise<void> {
@@ -452,7 +486,7 @@ export class Workspace {
     await this.#turns
       .take(async () => {
         // Somebody may have come just now.
-        if (this.#commands.count === 0) await this.#stop("idle", `nothing ran for ${seconds} s`);
+        if (!this.#isBusy) await this.#stop("idle", `nothing ran for ${seconds} s`);
       })
       .catch((failure: unknown) => this.#notice(`was not stopped: ${PyroError.from(failure).message}`));
   }
@@ -460,6 +494,11 @@ export class Workspace {
   #notice(notice: string): void {
     this.#parts.onNotice(`workspace ${this.record.id}: ${notice}`);
   }
+}
+
+function filesOf({ volume }: OpenMachine): MachineFiles {
+  if (volume === undefined) throw new PyroError("internal", "a workspace's machine without a volume");
+  return volume.files;
 }
 
 /** Removes a workspace's directory, which is nobody's any more. */

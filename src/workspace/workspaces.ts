@@ -167,6 +167,13 @@ export class Workspaces {
     await workspace.start(call);
   }
 
+  /** What copies files to and from this host: pyro-seed, and a directory for what it needs meanwhile. */
+  async copying(): Promise<{ program: string; scratch: string }> {
+    const scratch = join(this.#options.paths.state, "copying");
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
+    return { program: await this.#options.seeder(), scratch };
+  }
+
   /** Copies its seed into its volume. @throws PyroError invalid_state when it is not started, resource_exhausted */
   async flatten(workspace: Workspace): Promise<void> {
     const seedId = workspace.record.seed?.id ?? undefined;
