@@ -74,7 +74,9 @@ export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> 
   run: TERMINAL_FLAGS,
   "workspace.exec": [...TERMINAL_FLAGS, flag("detach", "let it go on by itself, and print its id", "d")],
   "workspace.create": [flag("id-only", "print the id and nothing else")],
-  "workspace.file.write": [{ ...flag("text-file", "file of this host that has the content; - for standard input"), kind: "string" }],
+  "workspace.file.write": [
+    { ...flag("text-file", "file of this host that has the content; - for standard input"), kind: "string" },
+  ],
 };
 
 const SHELLS = ["bash", "zsh", "fish"];

@@ -244,7 +244,11 @@ export const fileSearch = operation({
     workspace,
     pattern: z.string().min(1).max(65_536).describe("regular expression, matched in single lines"),
     path: path.default(WORKSPACE_PATH).describe("directory or file to look in"),
-    glob: z.array(z.string().min(1)).max(1000).default([]).describe("only such files, as *.ts; with ! none of them; repeatable"),
+    glob: z
+      .array(z.string().min(1))
+      .max(1000)
+      .default([])
+      .describe("only such files, as *.ts; with ! none of them; repeatable"),
     ignore_case: z.boolean().default(false).describe("upper and lower case are the same"),
     fixed: z.boolean().default(false).describe("the pattern is a text"),
     all: z.boolean().default(false).describe("also hidden files, and what git ignores"),
@@ -278,7 +282,7 @@ export const fileSearch = operation({
     short: { ignore_case: "i", fixed: "F", glob: "g" },
     examples: [
       "pyro workspace file search api 'fn \\w+_test' --glob '*.rs'",
-      "pyro ws file search api TODO --path src --after-context 2",
+      "pyro ws file search api 'return 1' --fixed --path src --after-context 2",
     ],
   },
   mcp: READING,

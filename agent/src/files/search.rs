@@ -1,7 +1,7 @@
 //! Searching text, with ripgrep's own parts and its rules: what git ignores, what is hidden and what is binary is left out.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -97,7 +97,8 @@ pub(crate) fn search(volume: &Volume, search: &Search) -> Result<Found, FilesErr
             return Err(FilesError::of("search", path, Errno::LOOP));
         }
     }
-    search_in(&volume.workspace(), search)
+    // By its descriptor: the volume is mounted where no path of this process leads any more.
+    search_in(Path::new(&format!("/proc/self/fd/{}/.", workspace.as_raw_fd())), search)
 }
 
 fn search_in(root: &Path, search: &Search) -> Result<Found, FilesError> {

@@ -69,7 +69,12 @@ export const read: CliCommand = async ({ pyro, input, interruption, json, output
   const { content, content_base64: base64, next_offset: next, size } = range;
   const bytes = base64 === undefined ? Buffer.from(content) : Buffer.from(base64, "base64");
   // A terminal is not driven by what a guest has written.
-  const shown = process.stdout.isTTY ? content.split("\n").map((line) => printable(line)).join("\n") : bytes;
+  const shown = process.stdout.isTTY
+    ? content
+        .split("\n")
+        .map((line) => printable(line))
+        .join("\n")
+    : bytes;
   process.stdout.write(shown);
   if (next !== null) output.note(`[workspace-file-read] size=${size} more=yes next_offset=${next}`);
   return 0;

@@ -146,10 +146,7 @@ function readingHandlers({ workspaces }: ServerContext): Pick<WorkspaceHandlers[
         afterLines: wanted.after_context,
         limit: wanted.limit,
       };
-      const result = await found.readFiles(
-        async (files) => await unlessAborted(files.search(request), signal),
-        signal,
-      );
+      const result = await found.readFiles(async (files) => await unlessAborted(files.search(request), signal), signal);
       return {
         workspace_id: found.record.id,
         count: result.lines.filter(({ context }) => !context).length,

@@ -1,6 +1,5 @@
 /** Taking files out of a workspace, onto the host or into an archive. What the guest gives is read by pyro-seed, which believes none of it. */
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { lstat, mkdir, rm } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -113,12 +112,22 @@ async function receive(
   const passing = output === undefined ? Promise.resolve() : pass(child.stdout as Readable, output);
   passing.catch(() => child.kill("SIGKILL"));
   let failure: unknown;
-  const pulled = await files
-    .pull(wanted, async (data) => await write(stdin, data), signal)
-    .catch((reason: unknown) => {
-      failure = reason;
-      return undefined;
-    });
+  let last: Uint8Array | undefined;
+  // The last bytes are given when the guest has said that they are: a call that fails leaves the stream without its end.
+  const take = async (data: Uint8Array): Promise<void> => {
+    const before = last;
+    last = data;
+    if (before !== undefined) await write(stdin, before);
+  };
+  const pulling = async (): Promise<Awaited<ReturnType<MachineFiles["pull"]>>> => {
+    const result = await files.pull(wanted, take, signal);
+    if (last !== undefined) await write(stdin, last);
+    return result;
+  };
+  const pulled = await pulling().catch((reason: unknown) => {
+    failure = reason;
+    return undefined;
+  });
   // An end without the stream's own end is none: what was made so far is removed.
   stdin.end();
   const { code } = await end;
@@ -138,7 +147,13 @@ class BrokenPipe extends Error {}
 async function write(stdin: Writable, data: Uint8Array): Promise<void> {
   if (stdin.destroyed || !stdin.writable) throw new BrokenPipe();
   if (stdin.write(data)) return;
-  await Promise.race([once(stdin, "drain"), once(stdin, "close")]);
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      stdin.off("drain", done).off("close", done);
+      resolve();
+    };
+    stdin.on("drain", done).on("close", done);
+  });
 }
 
 async function pass(stdout: Readable, output: (data: Uint8Array) => Promise<void> | void): Promise<void> {
@@ -200,7 +215,9 @@ class Said {
     if (code === EXISTS) return existing(first);
     if (code === INVALID) return new PyroError("guest_failed", `what the guest gave is not taken: ${first}`);
     if (tag !== "failed" && tag !== "output") {
-      return new PyroError("internal", "the reader of the guest's files failed", { evidence: { exit: code ?? "signal" } });
+      return new PyroError("internal", "the reader of the guest's files failed", {
+        evidence: { exit: code ?? "signal" },
+      });
     }
     const isFull = first.includes("No space left") || first.includes("quota");
     const what = second === "" ? first : `${second}: ${first}`;

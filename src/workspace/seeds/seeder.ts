@@ -117,10 +117,13 @@ export async function pipeStream(
   })();
   // It is awaited once the stream is at its end, or not taken any more.
   read.catch(() => undefined);
+  const stdout = child.stdout as Readable;
   try {
-    await consume(whole(child.stdout as Readable, read));
+    await consume(whole(stdout, read));
   } catch (failure) {
     child.kill("SIGKILL");
+    // What nobody reads would keep it from being over.
+    stdout.destroy();
     await read.catch(() => undefined);
     throw failure;
   }

@@ -316,4 +316,3 @@ async function makeOwn(path: string): Promise<void> {
   await chown(path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
   await chmod(path, 0o444);
 }
-
