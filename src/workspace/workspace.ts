@@ -3,7 +3,6 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { MachineFiles } from "../machine/guest-files.ts";
 import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
@@ -11,6 +10,7 @@ import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { openWithRoom } from "./full-volume.ts";
+import { type FileWork, withFiles } from "./files/machine-files.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
@@ -274,13 +274,10 @@ export class Workspace {
   }
 
   /** Changes files of its machine: nothing else is done with the workspace meanwhile. @throws PyroError invalid_state */
-  async changeFiles<T extends { readonly volume: VolumeState }>(
-    work: (files: MachineFiles, machine: OpenMachine) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
+  async changeFiles<T extends { volume: VolumeState }>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
     return await this.#take(async () => {
       const machine = this.#started();
-      const done = await work(filesOf(machine), machine);
+      const done = await withFiles(machine, work);
       await this.#record.save({ changed: this.#isChanged(done.volume) });
       this.#active();
       return done;
@@ -288,12 +285,12 @@ export class Workspace {
   }
 
   /** Reads files of its machine, beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
-  async readFiles<T>(work: (files: MachineFiles, machine: OpenMachine) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async readFiles<T>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
     const machine = await this.#take(async () => await Promise.resolve(this.#started()), signal);
     this.#readers += 1;
     this.#idle.stop();
     try {
-      return await work(filesOf(machine), machine);
+      return await withFiles(machine, work);
     } finally {
       this.#readers -= 1;
       this.#active();
@@ -494,14 +491,4 @@ export class Workspace {
   #notice(notice: string): void {
     this.#parts.onNotice(`workspace ${this.record.id}: ${notice}`);
   }
-}
-
-function filesOf({ volume }: OpenMachine): MachineFiles {
-  if (volume === undefined) throw new PyroError("internal", "a workspace's machine without a volume");
-  return volume.files;
-}
-
-/** Removes a workspace's directory, which is nobody's any more. */
-export async function removeWorkspace(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
 }
