@@ -1,5 +1,4 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
