@@ -13,6 +13,7 @@ pub mod boot;
 pub mod channel;
 pub mod console;
 pub mod exec;
+mod files;
 pub mod greeting;
 pub mod guest;
 pub mod kernel_files;

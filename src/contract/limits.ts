@@ -34,3 +34,13 @@ export const VOLUME_GIB_MAX = 1024;
 
 /** How long a deleted workspace can be restored. */
 export const TRASH_DAYS = 7;
+
+/** Bytes that one read of a file gives; the rest is had by its offset. */
+export const FILE_READ_BYTES_DEFAULT = 64 * 1024;
+export const FILE_READ_BYTES_MAX = 1024 * 1024;
+
+/** Content of a file that is written by a call: a larger one goes by a sync, which is a stream. */
+export const FILE_WRITE_BYTES_MAX = 1024 * 1024;
+
+/** Entries of a list, and lines of a search, in one answer. */
+export const FILE_ENTRIES_MAX = 10_000;

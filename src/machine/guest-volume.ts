@@ -1,12 +1,11 @@
 /** A workspace's volume, by the calls of the agent that has it mounted. */
-import type {
-  TreeCount as TreeCountMessage,
-  VolumeState as StateMessage,
-} from "../guest/generated/pyro/agent/v1/agent_pb.ts";
+import type { TreeCount as TreeCountMessage } from "../guest/generated/pyro/agent/v1/agent_pb.ts";
 import type { RunningMachine } from "../vmm/driver.ts";
 import { PyroError } from "../contract/error.ts";
 import { type GuestLink, guestError } from "../guest/link.ts";
+import { guestFiles } from "./guest-files.ts";
 import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
+import { stateOf } from "./volume-state.ts";
 
 /** Writing a guest's memory full of dirty pages to a slow disk. */
 const SYNC_DEADLINE_MS = 120_000;
@@ -19,13 +18,15 @@ const FLATTEN_DEADLINE_MS = 4 * 3_600_000;
 
 /** The volume that the guest behind `link` was configured with; `vmm` has its drive. */
 export function guestVolume(
-  { agent }: GuestLink,
+  link: GuestLink,
   vmm: Pick<RunningMachine, "growVolume">,
   opened: VolumeState,
 ): MachineVolume {
+  const { agent } = link;
   const options = { timeoutMs: SYNC_DEADLINE_MS };
   return {
     opened,
+    files: guestFiles(link),
     createSnapshot: async (snapshotId) => {
       const { volume, tree } = await explained("keeping a snapshot", agent.createSnapshot({ snapshotId }, options));
       return { volume: stateOf(volume), tree: countOf(tree) };
@@ -66,16 +67,6 @@ async function explained<T>(what: string, call: Promise<T>): Promise<T> {
 export async function stateOfVolume({ agent }: GuestLink): Promise<VolumeState> {
   const call = agent.syncVolume({ trim: false }, { timeoutMs: SYNC_DEADLINE_MS });
   return stateOf((await explained("writing the volume", call)).volume);
-}
-
-/** The agent's word on its volume. @throws PyroError guest_failed when it gave none */
-export function stateOf(message: StateMessage | undefined): VolumeState {
-  if (message === undefined) throw new PyroError("guest_failed", "the guest agent did not say how the volume is");
-  return {
-    workspaceGeneration: Number(message.workspaceGeneration),
-    totalBytes: Number(message.totalBytes),
-    usedBytes: Number(message.usedBytes),
-  };
 }
 
 function countOf(message: TreeCountMessage | undefined): TreeCount {

@@ -2,6 +2,8 @@
 import { PyroError } from "../../src/contract/error.ts";
 import type { MachineVolume, VolumeRequest, VolumeState } from "../../src/machine/machine.ts";
 
+import { FakeFiles } from "./fake-files.ts";
+
 /** What lies in a volume's file, for all machines that open it. */
 export class FakeDisk {
   generation = 1;
@@ -14,6 +16,10 @@ export class FakeDisk {
   readonly calls: string[] = [];
   /** What every snapshot pins; undefined: it is not counted to the end. */
   pinnedBytes: number | undefined = 4096;
+  readonly #files = new FakeFiles(() => {
+    this.generation += 1;
+    return this.#state();
+  });
 
   /** As the guest does when it is configured. */
   prepare({ snapshotIds, resetTo }: VolumeRequest): void {
@@ -28,6 +34,7 @@ export class FakeDisk {
   volume(step: () => Promise<void> = async () => await Promise.resolve()): MachineVolume {
     return {
       opened: this.#state(),
+      files: this.#files,
       createSnapshot: async (id) => {
         this.#fail("createSnapshot");
         await step();

@@ -75,7 +75,7 @@ impl AgentService {
         done.map_err(messages::internal)?.map_err(|error| failure(&error))
     }
 
-    fn volume(&self) -> Result<Arc<Volume>, Status> {
+    pub(super) fn volume(&self) -> Result<Arc<Volume>, Status> {
         self.shared
             .guest
             .volume()

@@ -3,6 +3,7 @@ import type { ServerContext } from "../context.ts";
 import type { Handlers } from "../handler.ts";
 import { commandHandlers } from "./command.ts";
 import { environmentHandlers } from "./env.ts";
+import { fileHandlers } from "./file.ts";
 import { machineHandlers } from "./machine.ts";
 import { runHandler } from "./run.ts";
 import { snapshotHandlers } from "./snapshot.ts";
@@ -16,6 +17,7 @@ export function makeHandlers(context: ServerContext): Handlers {
     workspace: {
       ...workspaceHandlers(context),
       command: commandHandlers(context),
+      ...fileHandlers(context),
       snapshot: snapshotHandlers(context),
     },
     machine: machineHandlers(context),

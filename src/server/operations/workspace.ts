@@ -14,7 +14,9 @@ import { deletedSummary, resetSummary, statusOf, summaryOf } from "../workspace-
 /** Linux SIGKILL. */
 const SIGKILL = 9;
 
-export function workspaceHandlers(context: ServerContext): Omit<Handlers["workspace"], "command" | "snapshot"> {
+export function workspaceHandlers(
+  context: ServerContext,
+): Omit<Handlers["workspace"], "command" | "snapshot" | "sync" | "export" | "file"> {
   const { workspaces } = context;
   return {
     create: async (input, call) => {
