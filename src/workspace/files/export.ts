@@ -136,7 +136,7 @@ async function receive(
   await passing;
   // One that ends early breaks its pipe; why it did says more than that.
   if (refused !== undefined && (failure === undefined || failure instanceof BrokenPipe)) throw refused;
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) throw PyroError.from(failure);
   if (pulled === undefined || said.counts === undefined) throw new PyroError("internal", "nothing was received");
   return { ...said.counts, ...pulled };
 }
