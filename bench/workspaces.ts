@@ -1,5 +1,6 @@
 /** Figures of workspaces: what making, using, keeping and resetting one costs, and the volume against ext4. */
 import type { Pyro } from "../src/sdk/pyro.ts";
+import { measureCopies } from "./copies.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
 import { measureSeeds } from "./seeds.ts";
 
@@ -82,9 +83,17 @@ export async function measureWorkspaces(bench: Bench): Promise<Measurement[]> {
   await make(bench.pyro);
   const exec = await measureExec(bench);
   const kept = await measureKept(bench, createdInside);
+  const copies = await measureCopies(bench.pyro, "bench");
   await remove(bench.pyro, "bench");
   const seeds = await measureSeeds(bench);
-  return [measured(CREATE, created, bench.bootMs), exec, ...kept, ...seeds, ...(await measureVolume(bench.pyro))];
+  return [
+    measured(CREATE, created, bench.bootMs),
+    exec,
+    ...kept,
+    ...copies,
+    ...seeds,
+    ...(await measureVolume(bench.pyro)),
+  ];
 }
 
 async function measureExec({ pyro, cliMs, nodeMs }: Bench): Promise<Measurement> {

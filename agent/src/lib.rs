@@ -14,6 +14,7 @@ pub mod changes;
 pub mod channel;
 pub mod console;
 pub mod exec;
+mod files;
 pub mod greeting;
 pub mod guest;
 pub mod kernel_files;

@@ -12,7 +12,8 @@ pub(crate) fn is_one(name: &CStr) -> bool {
 }
 
 /// The configuration without credentials; none when it has none.
-pub(crate) fn without_credentials(content: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn without_credentials(content: &[u8]) -> Option<Vec<u8>> {
     let mut clean = Vec::with_capacity(content.len());
     for line in logical_lines(content) {
         if !is_secret(line) {

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
+use pyro_seed::report::{Failure, Report};
 use pyro_seed::stream::Totals;
+use pyro_seed::walk::{Found, Visitor};
 use rustix::fs::Stat;
-
-use crate::report::{Failure, Report};
-use crate::walk::{Found, Visitor};
 
 /// Writes one record for each entry, for a digest of them all.
 pub(crate) struct Listing<W: Write> {

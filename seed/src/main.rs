@@ -3,34 +3,34 @@
 //! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. With `-`,
 //! standard input has the paths that are wanted, each with a NUL behind it. `tar` writes the stream of an archive that is not compressed. What happens is said on standard error (`report`).
 //!
+//! `pyro-seed unpack TARGET FRESH [+NAME] [--overwrite]` makes of a stream on standard input what it has, and `pyro-seed archive` a tar archive on
+//! standard output (`unpacking`).
+//!
 //! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
-//! something, 74 the output cannot be written, 75 the source was changed meanwhile.
+//! something, 73 the target is there, 74 the output cannot be written, 75 the source was changed meanwhile.
 
-mod git_config;
 mod listing;
-mod packing;
-mod report;
-mod secrets;
-mod selection;
 mod tar;
-mod walk;
+mod unpacking;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+use pyro_seed::fill::Filled;
+use pyro_seed::packing::Packing;
+use pyro_seed::report::{Failure, Report};
+use pyro_seed::selection::Selection;
 use pyro_seed::stream::Totals;
+use pyro_seed::walk::Walk;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use listing::Listing;
-use packing::Packing;
-use report::{Failure, Report};
-use selection::Selection;
-use walk::Walk;
+use unpacking::{Order, Problem};
 
 /// As much as the deepest tree takes, whose every level is a call: MAX_PATH_BYTES of names of one byte.
 const STACK_BYTES: usize = 256 << 20;
@@ -53,6 +53,8 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
     let (list, directory, only) = match words.as_slice() {
         [b"tar", archive] => return pack_archive(archive),
+        [b"archive"] => return write_archive(),
+        [b"unpack", target, fresh, options @ ..] => return unpack(target, fresh, options),
         [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, false),
         [mode @ (b"list" | b"pack"), directory, b"-"] => (*mode == b"list", *directory, true),
         _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [-] | tar ARCHIVE".to_owned())),
@@ -69,12 +71,12 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
         let mut walk = Walk { visitor, report: Report::default(), selection };
         walk.run(&root)?;
         walk.visitor.to.flush()?;
-        Ok(told(&walk.report, walk.visitor.totals))
+        Ok(told(&mut walk.report, walk.visitor.totals))
     } else {
-        let mut walk = Walk { visitor: Packing::new(output)?, report: Report::default(), selection };
+        let mut walk = Walk { visitor: Packing::new(output, true)?, report: Report::default(), selection };
         walk.run(&root)?;
         let totals = walk.visitor.end()?;
-        Ok(told(&walk.report, totals))
+        Ok(told(&mut walk.report, totals))
     }
 }
 
@@ -83,10 +85,41 @@ fn pack_archive(path: &[u8]) -> Result<u64, Failure> {
     let mut report = Report::default();
     let output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
     let totals = tar::pack(&archive, output, &mut report)?;
-    Ok(told(&report, totals))
+    Ok(told(&mut report, totals))
 }
 
-fn told(report: &Report, totals: Totals) -> u64 {
+fn write_archive() -> Result<u64, Failure> {
+    let input = BufReader::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdin());
+    let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, standard_output());
+    let filled = tar::write::convert(input, &mut output).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Failure::Invalid(error.to_string()),
+        _ => Failure::Output(error),
+    })?;
+    filled_report(&mut Report::default(), filled);
+    Ok(0)
+}
+
+fn unpack(target: &[u8], fresh: &[u8], options: &[&[u8]]) -> Result<u64, Failure> {
+    raise_limit_of_files();
+    let only = options.iter().find_map(|option| option.strip_prefix(b"+"));
+    let order = Order { target, fresh, only, overwrite: options.contains(&&b"--overwrite"[..]) };
+    let input = BufReader::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdin());
+    let mut report = Report::default();
+    let filled = unpacking::unpack(input, &order, &mut report).map_err(|problem| match problem {
+        Problem::Hostile(why) => Failure::Invalid(why),
+        Problem::Exists => Failure::Exists(target.into()),
+        Problem::System(path, errno) => Failure::System(path, errno),
+    })?;
+    filled_report(&mut report, filled);
+    Ok(0)
+}
+
+fn filled_report(report: &mut Report, filled: Filled) {
+    report.made(filled.links, filled.lowered);
+    report.total(filled.totals);
+}
+
+fn told(report: &mut Report, totals: Totals) -> u64 {
     report.total(totals);
     report.unreadable
 }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use pyro_seed::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, MODE_BITS, Meta, Totals, Writer};
+use crate::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, MODE_BITS, Meta, Totals, Writer};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, seek};
 use rustix::io::Errno;
 
@@ -30,10 +30,12 @@ const HOST_LABELS: [&[u8]; 6] = [
 ];
 
 /// Names with values.
-pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Writes a stream of what is visited.
-pub(crate) struct Packing<W: Write> {
+pub struct Packing<W: Write> {
+    /// Whether credentials are taken out of git configurations.
+    redacts: bool,
     writer: Writer<W>,
     /// First names of what has several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -63,11 +65,19 @@ impl From<std::io::Error> for Problem {
 }
 
 impl<W: Write> Packing<W> {
-    pub(crate) fn new(to: W) -> std::io::Result<Self> {
-        Ok(Self { writer: Writer::new(to)?, links: HashMap::new(), buffer: vec![0; MAX_CHUNK_BYTES] })
+    /// Begins a stream. `redacts`: credentials are taken out of git configurations, in the stream.
+    ///
+    /// # Errors
+    /// What writing says; so do all others.
+    pub fn new(to: W, redacts: bool) -> std::io::Result<Self> {
+        Ok(Self { redacts, writer: Writer::new(to)?, links: HashMap::new(), buffer: vec![0; MAX_CHUNK_BYTES] })
     }
 
-    pub(crate) fn end(self) -> std::io::Result<Totals> {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn end(self) -> std::io::Result<Totals> {
         self.writer.end()
     }
 
@@ -82,7 +92,7 @@ impl<W: Write> Packing<W> {
         rustix::io::pread(&file, &mut self.buffer[..1], 0)?;
         let meta = meta(&before, xattrs_of(&file)?);
         let size = before.st_size.cast_unsigned();
-        if found.in_git_directory && git_config::is_one(found.name) && size <= MAX_CONFIG_BYTES {
+        if self.redacts && found.in_git_directory && git_config::is_one(found.name) && size <= MAX_CONFIG_BYTES {
             let content = whole(&file, size)?;
             if let Some(clean) = git_config::without_credentials(&content) {
                 report.redacted(found.path);
@@ -282,7 +292,8 @@ fn xattrs(
 }
 
 /// Of the system's own only access lists, which every Linux file system has in one form.
-pub(crate) fn is_carried(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_carried(name: &[u8]) -> bool {
     let is_list = name == b"system.posix_acl_access" || name == b"system.posix_acl_default";
     !name.is_empty() && !HOST_LABELS.contains(&name) && (is_list || !name.starts_with(b"system."))
 }

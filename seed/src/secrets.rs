@@ -29,7 +29,8 @@ const PATHS: [&str; 3] = [".aws/credentials", ".docker/config.json", ".cargo/cre
 const EXAMPLES: [&str; 5] = [".example", ".sample", ".template", ".dist", ".defaults"];
 
 /// Whether the file is one of those by its name.
-pub(crate) fn is_named_like_one(path: &[u8]) -> bool {
+#[must_use]
+pub fn is_named_like_one(path: &[u8]) -> bool {
     let path = String::from_utf8_lossy(path).to_ascii_lowercase();
     let name = path.rsplit('/').next().unwrap_or_default();
     let variables = name.starts_with(".env.") && !EXAMPLES.iter().any(|ending| name.ends_with(ending));

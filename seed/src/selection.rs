@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 /// Paths from the source's root, with all that is below them and all directories on the way.
 #[derive(Debug, Default)]
-pub(crate) struct Selection {
+pub struct Selection {
     paths: BTreeSet<Vec<u8>>,
     on_the_way: BTreeSet<Vec<u8>>,
 }
 
 impl Selection {
     /// Reads paths that each end with a NUL, as `git ls-files -z` gives them; a directory may end with a slash.
-    pub(crate) fn parse(list: &[u8]) -> Self {
+    #[must_use]
+    pub fn parse(list: &[u8]) -> Self {
         let mut selection = Self::default();
         for path in list.split(|byte| *byte == 0) {
             let path = path.strip_suffix(b"/").unwrap_or(path);
@@ -26,7 +27,9 @@ impl Selection {
         selection
     }
 
-    pub(crate) fn has(&self, path: &[u8]) -> bool {
+    /// Whether a path is wanted, or on the way to one that is.
+    #[must_use]
+    pub fn has(&self, path: &[u8]) -> bool {
         self.on_the_way.contains(path) || self.is_below(path)
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use pyro_seed::stream::{MAX_PATH_BYTES, Totals};
+use crate::stream::{MAX_PATH_BYTES, Totals};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
@@ -11,20 +11,25 @@ use crate::report::{Failure, Report};
 use crate::selection::Selection;
 
 /// One entry of the source.
-pub(crate) struct Found<'a> {
+pub struct Found<'a> {
     /// From the source's root.
-    pub(crate) path: &'a [u8],
+    pub path: &'a [u8],
     /// The directory that it is in, and its name there.
-    pub(crate) parent: BorrowedFd<'a>,
-    pub(crate) name: &'a CStr,
-    pub(crate) stat: &'a Stat,
+    pub parent: BorrowedFd<'a>,
+    /// Its name in that directory.
+    pub name: &'a CStr,
+    /// How it was when it was found.
+    pub stat: &'a Stat,
     /// Whether the directory that it is in is a git repository's own (`.git`).
-    pub(crate) in_git_directory: bool,
+    pub in_git_directory: bool,
 }
 
 /// What is done with the entries.
-pub(crate) trait Visitor {
+pub trait Visitor {
     /// A directory begins.
+    ///
+    /// # Errors
+    /// What ends the walk; so do all others.
     fn directory(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure>;
     /// A file or symbolic link.
     fn leaf(&mut self, found: &Found<'_>, report: &mut Report) -> Result<(), Failure>;
@@ -41,15 +46,29 @@ pub(crate) trait Visitor {
 }
 
 /// A walk through one source.
-pub(crate) struct Walk<'a, V: Visitor> {
-    pub(crate) visitor: V,
-    pub(crate) report: Report,
-    pub(crate) selection: Option<&'a Selection>,
+pub struct Walk<'a, V: Visitor> {
+    /// What is done with the entries.
+    pub visitor: V,
+    /// What is said of them.
+    pub report: Report,
+    /// What of the source is wanted; none: all.
+    pub selection: Option<&'a Selection>,
 }
 
 impl<V: Visitor> Walk<'_, V> {
+    /// Visits an entry of an open directory, and everything in it, as if its path were `path`. `name` may be `.`.
+    ///
+    /// # Errors
+    /// What ended the walk.
+    pub fn entry_as(&mut self, path: &[u8], parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Failure> {
+        self.entry(&mut path.to_vec(), parent, name, false)
+    }
+
     /// Visits everything in `root`.
-    pub(crate) fn run(&mut self, root: &OwnedFd) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// What ended the walk.
+    pub fn run(&mut self, root: &OwnedFd) -> Result<(), Failure> {
         let stat = rustix::fs::fstat(root).map_err(|errno| Failure::System(Vec::new(), errno))?;
         self.inside(&mut Vec::new(), root.as_fd(), &stat)
     }

@@ -75,8 +75,10 @@ function addCommand(
   const command = parent.command(description.path.at(-1) ?? "");
   command.description(description.summary).allowExcessArguments(false);
   command.usage(usageOf(description));
-  for (const { field, required, description: help } of description.positionals)
-    command.argument(required && !mayBeLeftOut(description) ? `<${field}>` : `[${field}]`, help);
+  for (const { field, required, list, description: help } of description.positionals) {
+    const name = list ? `${field}...` : field;
+    command.argument(required && !mayBeLeftOut(description) ? `<${name}>` : `[${name}]`, help);
+  }
   for (const field of [...description.flags, ...(EXTRA_FLAGS[description.name] ?? [])])
     command.addOption(optionOf(field));
   command.option("--json", "print the result as JSON, and nothing else on standard output");
@@ -112,7 +114,7 @@ function completePositionals(
 function usageOf({ positionals, rest }: CommandDescription): string {
   return [
     "[options]",
-    ...positionals.map(({ field }) => `<${field}>`),
+    ...positionals.map(({ field, list }) => `<${field}${list ? "..." : ""}>`),
     ...(rest === undefined ? [] : [`-- <${rest.field}...>`]),
   ].join(" ");
 }
@@ -146,7 +148,9 @@ function callOf(
   const positionals = completePositionals(description, typed.positionals);
   description.positionals.forEach((field, index) => {
     const text = positionals[index];
-    if (text !== undefined) input[field.field] = parseValue({ ...field, flag: `<${field.field}>` }, text);
+    // Only the last one can be a list: it has all that are left.
+    if (field.list) input[field.field] = positionals.slice(index).filter((each) => each !== undefined);
+    else if (text !== undefined) input[field.field] = parseValue({ ...field, flag: `<${field.field}>` }, text);
   });
   if (description.rest !== undefined) input[description.rest.field] = commandOf(restOf(description, typed.rest));
   else if (typed.rest !== undefined && typed.rest.length > 0) {

@@ -28,6 +28,13 @@ export const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   "workspace.logs": async () => (await import("./commands/workspace.ts")).logs,
   "workspace.reset": async () => (await import("./commands/workspace.ts")).reset,
   "workspace.diff": async () => (await import("./commands/workspace-diff.ts")).diff,
+  "workspace.sync.push": async () => (await import("./commands/files.ts")).push,
+  "workspace.export": async () => (await import("./commands/files.ts")).exportFiles,
+  "workspace.file.list": async () => (await import("./commands/files.ts")).list,
+  "workspace.file.read": async () => (await import("./commands/files.ts")).read,
+  "workspace.file.write": async () => (await import("./commands/files.ts")).write,
+  "workspace.file.edit": async () => (await import("./commands/files.ts")).edit,
+  "workspace.file.search": async () => (await import("./commands/files.ts")).search,
   "workspace.snapshot.create": async () => (await import("./commands/snapshot.ts")).create,
   "workspace.snapshot.list": async () => (await import("./commands/snapshot.ts")).list,
   "workspace.snapshot.delete": async () => (await import("./commands/snapshot.ts")).remove,
@@ -72,6 +79,9 @@ export const EXTRA_FLAGS: Readonly<Record<string, readonly FieldDescription[]>> 
     flag("overwrite", "with --output: take the place of a file that is there"),
   ],
   "workspace.create": [flag("id-only", "print the id and nothing else")],
+  "workspace.file.write": [
+    { ...flag("text-file", "file of this host that has the content; - for standard input"), kind: "string" },
+  ],
 };
 
 const SHELLS = ["bash", "zsh", "fish"];
@@ -121,6 +131,8 @@ export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   env: "Environments: list, install, inspect, delete",
   workspace: "Workspaces: machines that stay, with a tree that can be taken back",
   "workspace command": "Detached commands (exec --detach): list, attach, kill",
+  "workspace sync": "Files of this host into a workspace: push",
+  "workspace file": "Single files of a workspace: list, read, write, edit, search",
   "workspace snapshot": "A workspace's tree under a name: create, list, delete",
   server: "The background server: status, stop",
   mcp: "Model Context Protocol",

@@ -49,6 +49,7 @@ function describe(operation: Operation, cli: CliShape): CommandDescription {
       describeField(field, property, {
         required: schema.required?.includes(field) === true,
         short: cli.short?.[field],
+        flag: cli.flags?.[field] ?? field,
       }),
     );
   const positionals = (cli.positionals ?? []).flatMap((name) => fields.filter(({ field }) => field === name));
@@ -84,12 +85,12 @@ interface ObjectSchema {
 function describeField(
   field: string,
   property: PropertySchema,
-  { required, short }: { required: boolean; short: string | undefined },
+  { required, short, flag }: { required: boolean; short: string | undefined; flag: string },
 ): FieldDescription {
   const value = property.items ?? property;
   return {
     field,
-    flag: `--${field.replaceAll("_", "-")}`,
+    flag: `--${flag.replaceAll("_", "-")}`,
     short,
     kind: value.type === "boolean" || value.type === "integer" || value.type === "number" ? value.type : "string",
     list: property.type === "array",

@@ -37,3 +37,13 @@ export const TRASH_DAYS = 7;
 
 /** Paths that a diff lists; the patch itself has no limit where it is a stream. */
 export const DIFF_ENTRIES_MAX = 20_000;
+
+/** Bytes that one read of a file gives; the rest is had by its offset. */
+export const FILE_READ_BYTES_DEFAULT = 64 * 1024;
+export const FILE_READ_BYTES_MAX = 1024 * 1024;
+
+/** Content of a file that is written by a call: a larger one goes by a sync, which is a stream. */
+export const FILE_WRITE_BYTES_MAX = 1024 * 1024;
+
+/** Entries of a list, and lines of a search, in one answer. */
+export const FILE_ENTRIES_MAX = 10_000;

@@ -12,6 +12,8 @@ export interface CliShape {
   readonly positionals?: readonly string[];
   /** Input field that takes the words after `--`. */
   readonly rest?: string;
+  /** Flags that are called otherwise than their input field. */
+  readonly flags?: Readonly<Record<string, string>>;
   /** One-letter forms of flags, by input field. */
   readonly short?: Readonly<Record<string, string>>;
   /** Command lines for `--help`. */

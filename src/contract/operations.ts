@@ -2,6 +2,7 @@
 import { commandAttach, commandKill, commandList, commandStart } from "./command-operations.ts";
 import { workspaceDiff } from "./diff-operations.ts";
 import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
+import { fileEdit, fileList, fileRead, fileSearch, fileWrite, syncPush, workspaceExport } from "./file-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
 import {
@@ -44,6 +45,9 @@ export const operations = {
     reset: workspaceReset,
     diff: workspaceDiff,
     command: { start: commandStart, list: commandList, attach: commandAttach, kill: commandKill },
+    sync: { push: syncPush },
+    export: workspaceExport,
+    file: { list: fileList, read: fileRead, write: fileWrite, edit: fileEdit, search: fileSearch },
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { PyroError } from "../contract/error.ts";
 import { guestError, type GuestLink } from "../guest/link.ts";
-import { stateOf } from "./guest-volume.ts";
+import { stateOf } from "./volume-state.ts";
 import type { VolumeRequest, VolumeState } from "./machine.ts";
 
 /** Bytes of host randomness given to the guest's kernel; it reseeds with 32 (drivers/char/random.c). */

@@ -1,13 +1,12 @@
 /** A workspace's volume, by the calls of the agent that has it mounted. */
-import type {
-  TreeCount as TreeCountMessage,
-  VolumeState as StateMessage,
-} from "../guest/generated/pyro/agent/v1/agent_pb.ts";
+import type { TreeCount as TreeCountMessage } from "../guest/generated/pyro/agent/v1/agent_pb.ts";
 import type { RunningMachine } from "../vmm/driver.ts";
 import { PyroError } from "../contract/error.ts";
 import { type GuestLink, guestError } from "../guest/link.ts";
 import { compareTrees } from "./guest-compare.ts";
+import { guestFiles } from "./guest-files.ts";
 import type { MachineVolume, TreeCount, VolumeState } from "./machine.ts";
+import { stateOf } from "./volume-state.ts";
 
 /** Writing a guest's memory full of dirty pages to a slow disk. */
 const SYNC_DEADLINE_MS = 120_000;
@@ -28,6 +27,7 @@ export function guestVolume(
   const options = { timeoutMs: SYNC_DEADLINE_MS };
   return {
     opened,
+    files: guestFiles(link),
     createSnapshot: async (snapshotId) => {
       const { volume, tree } = await explained("keeping a snapshot", agent.createSnapshot({ snapshotId }, options));
       return { volume: stateOf(volume), tree: countOf(tree) };
@@ -69,16 +69,6 @@ async function explained<T>(what: string, call: Promise<T>): Promise<T> {
 export async function stateOfVolume({ agent }: GuestLink): Promise<VolumeState> {
   const call = agent.syncVolume({ trim: false }, { timeoutMs: SYNC_DEADLINE_MS });
   return stateOf((await explained("writing the volume", call)).volume);
-}
-
-/** The agent's word on its volume. @throws PyroError guest_failed when it gave none */
-export function stateOf(message: StateMessage | undefined): VolumeState {
-  if (message === undefined) throw new PyroError("guest_failed", "the guest agent did not say how the volume is");
-  return {
-    workspaceGeneration: Number(message.workspaceGeneration),
-    totalBytes: Number(message.totalBytes),
-    usedBytes: Number(message.usedBytes),
-  };
 }
 
 function countOf(message: TreeCountMessage | undefined): TreeCount {

@@ -3,7 +3,11 @@ import type { ConfinementLevel, ExecutionMode, Isolation, MachineName } from "..
 import type { PullProgress } from "../contract/environment.ts";
 import type { InstalledRoot } from "../host/paths.ts";
 import type { PyroError } from "../contract/error.ts";
+import type { MachineFiles } from "./guest-files.ts";
+import type { VolumeState } from "./volume-state.ts";
 import type { MachineShape } from "../vmm/driver.ts";
+
+export type { VolumeState } from "./volume-state.ts";
 
 /** Of a terminal, in characters; 1 to 65535. */
 export interface TerminalSize {
@@ -93,14 +97,6 @@ export interface KeptReader {
   readonly signal: AbortSignal;
 }
 
-/** How a workspace's volume is. */
-export interface VolumeState {
-  /** Changes with every change to the workspace's tree, and with nothing else. */
-  readonly workspaceGeneration: number;
-  readonly totalBytes: number;
-  readonly usedBytes: number;
-}
-
 /** How much is in a tree, counted up to a limit. */
 export interface TreeCount {
   readonly entries: number;
@@ -114,6 +110,8 @@ export interface TreeCount {
 export interface MachineVolume {
   /** How it was when the machine was opened. */
   readonly opened: VolumeState;
+  /** The workspace's files. */
+  readonly files: MachineFiles;
   /** Keeps the workspace's tree as it is now. @throws PyroError already_exists, resource_exhausted */
   createSnapshot(id: string): Promise<{ volume: VolumeState; tree: TreeCount }>;
   /** @throws PyroError not_found */

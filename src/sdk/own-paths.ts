@@ -2,16 +2,18 @@
 import { resolve } from "node:path";
 import type { Methods } from "./operation-types.ts";
 
-type Create = Methods["workspace"]["create"];
 type Pull = Methods["workspace"]["pull"];
 
-/** The same method, which takes a path that is meant from the caller's working directory. */
-export function withAbsolutePaths(create: Create): Create {
-  return async (input, options) => {
-    const path = input.seed_path;
+/** The same method, which takes the path in one of its fields as it is meant from the caller's working directory. */
+export function withAbsolutePath<Input extends object, Rest extends unknown[], Result>(
+  method: (input: Input, ...rest: Rest) => Promise<Result>,
+  field: keyof Input,
+): (input: Input, ...rest: Rest) => Promise<Result> {
+  return async (input, ...rest) => {
+    const path = input[field];
     // An empty one is for the server to refuse.
-    const absolute = path === undefined || path === "" ? {} : { seed_path: resolve(path) };
-    return await create({ ...input, ...absolute }, options);
+    const absolute = typeof path === "string" && path !== "" ? { [field]: resolve(path) } : {};
+    return await method({ ...input, ...absolute }, ...rest);
   };
 }
 

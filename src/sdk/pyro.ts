@@ -10,7 +10,7 @@ import { Machine } from "./machine.ts";
 import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
 import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { Rpc } from "./rpc.ts";
-import { withAbsolutePaths, withRepository } from "./own-paths.ts";
+import { withAbsolutePath, withRepository } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
 import { serverEntry } from "./server-start.ts";
 
@@ -52,7 +52,7 @@ export class Pyro implements Methods {
       prune: this.#method("env", "prune"),
     };
     this.workspace = {
-      create: withAbsolutePaths(this.#method("workspace", "create")),
+      create: withAbsolutePath(this.#method("workspace", "create"), "seed_path"),
       list: this.#method("workspace", "list"),
       status: this.#method("workspace", "status"),
       update: this.#method("workspace", "update"),
@@ -71,6 +71,15 @@ export class Pyro implements Methods {
         list: this.#method("workspace", "command", "list"),
         attach: this.#command("workspace", "command", "attach"),
         kill: this.#method("workspace", "command", "kill"),
+      },
+      sync: { push: withAbsolutePath(this.#method("workspace", "sync", "push"), "source_path") },
+      export: withAbsolutePath(this.#command("workspace", "export"), "output_path"),
+      file: {
+        list: this.#method("workspace", "file", "list"),
+        read: this.#method("workspace", "file", "read"),
+        write: this.#method("workspace", "file", "write"),
+        edit: this.#method("workspace", "file", "edit"),
+        search: this.#method("workspace", "file", "search"),
       },
       snapshot: {
         create: this.#method("workspace", "snapshot", "create"),

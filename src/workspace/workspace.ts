@@ -1,5 +1,4 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
@@ -17,6 +16,7 @@ import { CommandLog } from "./command-log.ts";
 import { type CommandMachine, Commands } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
 import { openWithRoom } from "./full-volume.ts";
+import { type FileWork, withFiles } from "./files/machine-files.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
@@ -53,6 +53,8 @@ export class Workspace {
   readonly #called: CalledCommands;
   readonly #commands: Commands;
   #retired = false;
+  /** Calls that read files now. */
+  #readers = 0;
   readonly #record: SavedRecord;
   #machine: OpenMachine | undefined;
   /** Machines that were ended on purpose. */
@@ -277,6 +279,30 @@ export class Workspace {
     return await this.#log.read();
   }
 
+  /** Changes files of its machine: nothing else is done with the workspace meanwhile. @throws PyroError invalid_state */
+  async changeFiles<T extends { volume: VolumeState }>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
+    return await this.#take(async () => {
+      const machine = this.#started();
+      const done = await withFiles(machine, work);
+      await this.#record.save({ changed: this.#isChanged(done.volume) });
+      this.#active();
+      return done;
+    }, signal);
+  }
+
+  /** Reads files of its machine, beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
+  async readFiles<T>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
+    const machine = await this.#take(async () => await Promise.resolve(this.#started()), signal);
+    this.#readers += 1;
+    this.#idle.stop();
+    try {
+      return await withFiles(machine, work);
+    } finally {
+      this.#readers -= 1;
+      this.#active();
+    }
+  }
+
   listSnapshots(): SnapshotView[] {
     return this.#snapshots().list();
   }
@@ -469,8 +495,12 @@ export class Workspace {
   #active(): void {
     this.#idle.stop();
     this.#record.note({ last_activity_at: new Date().toISOString() });
-    if (this.#machine === undefined || this.#commands.count > 0 || this.paused !== undefined) return;
+    if (this.#machine === undefined || this.#isBusy || this.paused !== undefined) return;
     this.#idle.restart(this.record.ttl_seconds);
+  }
+
+  get #isBusy(): boolean {
+    return this.#commands.count > 0 || this.#readers > 0;
   }
 
   async #expire(): Promise<void> {
@@ -478,7 +508,7 @@ export class Workspace {
     await this.#turns
       .take(async () => {
         // Somebody may have come just now.
-        if (this.#commands.count === 0) await this.#stop("idle", `nothing ran for ${seconds} s`);
+        if (!this.#isBusy) await this.#stop("idle", `nothing ran for ${seconds} s`);
       })
       .catch((failure: unknown) => this.#notice(`was not stopped: ${PyroError.from(failure).message}`));
   }
@@ -486,9 +516,4 @@ export class Workspace {
   #notice(notice: string): void {
     this.#parts.onNotice(`workspace ${this.record.id}: ${notice}`);
   }
-}
-
-/** Removes a workspace's directory, which is nobody's any more. */
-export async function removeWorkspace(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 /** All workspaces of one user. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { MachineName } from "../contract/run.ts";
@@ -15,7 +15,7 @@ import { type SeedProgress, Seeds } from "./seeds/seeds.ts";
 import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
 import type { VolumeFiles } from "./volume-file.ts";
-import { removeWorkspace, volumePath, Workspace } from "./workspace.ts";
+import { volumePath, Workspace } from "./workspace.ts";
 
 /** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
 const FREE_BYTES_MIN = 512 * 1024 ** 2;
@@ -156,7 +156,7 @@ export class Workspaces {
         this.#known.set(record.id, workspace);
         return workspace;
       } catch (failure) {
-        await removeWorkspace(directory);
+        await rm(directory, { recursive: true, force: true });
         throw failure;
       }
     });
@@ -165,6 +165,13 @@ export class Workspaces {
   async start(workspace: Workspace, call: StartCall): Promise<void> {
     if (workspace.machine === undefined) await this.#checkRoom();
     await workspace.start(call);
+  }
+
+  /** What copies files to and from this host: pyro-seed, and a directory for what it needs meanwhile. */
+  async copying(): Promise<{ program: string; scratch: string }> {
+    const scratch = join(this.#options.paths.state, "copying");
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
+    return { program: await this.#options.seeder(), scratch };
   }
 
   /** Copies its seed into its volume. @throws PyroError invalid_state when it is not started, resource_exhausted */
@@ -305,7 +312,7 @@ export class Workspaces {
     for (const record of records) {
       const directory = join(this.#directory, record.id);
       // Nobody was told of it.
-      if (record.state === "creating") await removeWorkspace(directory);
+      if (record.state === "creating") await rm(directory, { recursive: true, force: true });
       else if (record.deleted_at !== null) await this.#trash.put(directory, record);
       else this.#known.set(record.id, this.#workspace(record, directory));
     }

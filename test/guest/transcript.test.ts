@@ -14,7 +14,7 @@ const CACHE_IN_DOCUMENT = "/home/you/.cache/pyro";
 
 const stepsOf = (path: string): TranscriptStep[] => transcriptSteps(readFileSync(path, "utf8").replaceAll(/,$/gm, ""));
 const steps = stepsOf("test/guest/first-run-transcript.txt");
-/** Of the transcript's workspace, what can be done by now: what it syncs is in its seed from the beginning. */
+/** Of the transcript's workspace, what can be done by now. */
 const workspaceSteps = stepsOf("test/guest/workspace-transcript.txt");
 const listed = differences(readFileSync("docs/transcript-differences.md", "utf8"));
 const sdk = client();
@@ -41,13 +41,14 @@ test("transcript: a workspace's commands print what it shows, but for what is li
   let id = "";
   const repo = mkdtempSync(join(tmpdir(), "pyro-repo-"));
   after(() => rmSync(repo, { recursive: true }));
-  mkdirSync(join(repo, "src"));
-  writeFileSync(join(repo, "src", "note.txt"), "hello from synced workspace\n");
+  const changes = join(repo, "changes");
+  mkdirSync(changes);
+  writeFileSync(join(changes, "note.txt"), "hello from synced workspace\n");
+  const note = join(repo, "note.txt");
   for (const step of workspaceSteps) {
-    const words = { WORKSPACE_ID: id, "./repo": relative(process.cwd(), repo) } as Readonly<Record<string, string>>;
-    // What the transcript has changed by a sync before.
-    if (step.words[1] === "diff")
-      await sdk.workspace.exec({ workspace: id, command: "echo another >> /workspace/src/note.txt" });
+    const here = (path: string): string => relative(process.cwd(), path);
+    const places = { "./repo": here(repo), "./changes": here(changes), "./note.txt": here(note) };
+    const words: Readonly<Record<string, string>> = { WORKSPACE_ID: id, ...places };
     using cli = new CliProcess(step.words.map((word) => words[word] ?? word));
     cli.child.stdin?.end();
     const { code, stdout, stderr } = await cli.end();
@@ -56,6 +57,7 @@ test("transcript: a workspace's commands print what it shows, but for what is li
     assert.deepEqual(compare(step, printed, listed), []);
     if (id === "") id = /^Workspace ID: (.+)$/m.exec(stdout.toString())?.[1] ?? "";
   }
+  assert.equal(readFileSync(note, "utf8"), "hello from synced workspace\n");
   await sdk.workspace.delete({ workspace: id, force: true, purge: true });
 });
 

@@ -1,12 +1,13 @@
 /** The table of cases on every driver that needs a KVM that works: each runs in the nested machine, in one process. */
 import { test } from "node:test";
 import { CLIENT_CASES } from "../support/client-cases.ts";
+import { FILE_CASES } from "../support/file-cases.ts";
 import { WORKSPACE_CASES } from "../support/workspace-cases.ts";
 import { GUEST_CASES } from "../support/guest-cases.ts";
 import { NESTED_DRIVERS } from "./drivers.ts";
 import { testsInside } from "./inside-tests.ts";
 
-const NAMES = [...GUEST_CASES, ...WORKSPACE_CASES, ...CLIENT_CASES].map(({ name }) => name);
+const NAMES = [...GUEST_CASES, ...WORKSPACE_CASES, ...FILE_CASES, ...CLIENT_CASES].map(({ name }) => name);
 
 for (const driver of NESTED_DRIVERS) {
   const program = ".build/test/nested/inside/table.js";

@@ -16,6 +16,8 @@ const NOTHING_CHANGED: TreeSummary = {
   headTo: undefined,
 };
 
+import { FakeFiles } from "./fake-files.ts";
+
 /** What lies in a volume's file, for all machines that open it. */
 export class FakeDisk {
   generation = 1;
@@ -28,6 +30,10 @@ export class FakeDisk {
   readonly calls: string[] = [];
   /** What every snapshot pins; undefined: it is not counted to the end. */
   pinnedBytes: number | undefined = 4096;
+  readonly #files = new FakeFiles(() => {
+    this.generation += 1;
+    return this.#state();
+  });
 
   /** As the guest does when it is configured. */
   prepare({ snapshotIds, resetTo }: VolumeRequest): void {
@@ -42,6 +48,7 @@ export class FakeDisk {
   volume(step: () => Promise<void> = async () => await Promise.resolve()): MachineVolume {
     return {
       opened: this.#state(),
+      files: this.#files,
       createSnapshot: async (id) => {
         this.#fail("createSnapshot");
         await step();

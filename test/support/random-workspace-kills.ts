@@ -16,9 +16,6 @@ import {
   VICTIMS,
 } from "./random-kills.ts";
 
-export const WORKSPACE_KILLS_TEST =
-  "VMM, monitor, server and client are killed while workspaces are made and changed, and each tree is one of the two that are right";
-
 const ENVIRONMENT = "debian:12";
 const NAME = "victim";
 const NEW = "victim-new";

@@ -12,6 +12,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PyroError } from "../../src/contract/error.ts";
@@ -60,6 +61,16 @@ export class CaseWorkspace {
     return result.stdout;
   }
 
+  /** Its machine ends on the spot, as by a crash; settles when that is known. */
+  async killMachine(): Promise<void> {
+    const isStarted = async (): Promise<boolean> =>
+      (await this.pyro.workspace.status({ workspace: this.id })).state === "started";
+    const record = await readFile(join(paths.state, "workspaces", this.id, "workspace.json"), "utf8");
+    const { machine_id: machine } = JSON.parse(record) as { machine_id: string };
+    process.kill((await machinePid(machine)) ?? assert.fail("the machine has no VMM"), "SIGKILL");
+    await until(async () => !(await isStarted()), DEADLINE_MS, "the workspace has stopped");
+  }
+
   /** Waits until a first change has come to the host's disk. */
   async written(): Promise<void> {
     const isChanged = async (): Promise<boolean> => (await this.pyro.workspace.status({ workspace: this.id })).changed;
@@ -83,15 +94,15 @@ export async function inWorkspace({ pyro, memory }: ClientCaseContext, { seed, r
 }
 
 /** Everything but what depends on the file system: a directory's size, and the links that it counts. */
-const LOOK = `{ find . -mindepth 1 ! -type d -printf '%p %m %U %G %T@ %s %n %l\\n'
+export const LOOK = `{ find . -mindepth 1 ! -type d -printf '%p %m %U %G %T@ %s %n %l\\n'
   find . -mindepth 1 -type d -printf '%p %m %U %G %T@\\n'
   find . -type f -exec cksum {} + ; } | LC_ALL=C sort`;
 
-const lookAt = (directory: string): string =>
+export const lookAt = (directory: string): string =>
   execFileSync("sh", ["-c", LOOK], { cwd: directory, encoding: "utf8", maxBuffer: 64 * 1024 ** 2 });
 
 /** One of each kind, with the names of a volume's own subvolumes. */
-function awkwardTree(directory: string): void {
+export function awkwardTree(directory: string): void {
   const at = (...names: string[]): string => join(directory, ...names);
   for (const name of ["live/system", "baseline", "snapshots", "next"]) mkdirSync(at(name), { recursive: true });
   writeFileSync(at("script"), "#!/bin/sh\n");

@@ -12,7 +12,7 @@ use super::content::{FileReader, read_whole};
 use super::hunks::{self, LineCount};
 use super::walk::open_file;
 use super::{quote, sha1};
-use crate::seed::places::Places;
+use pyro_seed::places::Places;
 
 /// Git's name for no content.
 const NOTHING: &str = "0000000000000000000000000000000000000000";

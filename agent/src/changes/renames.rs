@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use super::change::{Carried, Change, Side, Status};
 use super::patch::digest;
-use crate::seed::places::Places;
+use pyro_seed::places::Places;
 
 /// Joins changes of which one is the other with a new name. Empty files are not: they all have the same content.
 pub(super) fn find(changes: &mut [Change], from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::content::read_whole;
-use crate::seed::places::Places;
+use pyro_seed::places::Places;
 
 /// Largest list of refs, and of files, that is read, in bytes.
 const MAX_REFS_BYTES: u64 = 16 << 20;

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use pyro_seed::places::Places;
 use pyro_seed::stream::{Entry, MAX_CHUNK_BYTES, Meta, Reader, Totals};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, lgetxattr, llistxattr, openat, readlinkat,
@@ -10,7 +11,6 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread};
 
-use super::places::Places;
 use super::{SeedError, shown, stream_error};
 use crate::system_error::{Doing, SystemError};
 use crate::volume::for_each_entry;

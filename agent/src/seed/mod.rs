@@ -3,8 +3,6 @@
 //! first volume on top of it, which is copied for each of them.
 
 mod compare;
-mod fill;
-pub(crate) mod places;
 mod superblock;
 
 use std::fmt;
@@ -13,6 +11,7 @@ use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use pyro_seed::fill::{FillError, Policy, fill};
 pub use pyro_seed::stream::Totals;
 use rustix::io::Errno;
 
@@ -66,7 +65,10 @@ pub type Progress<'a> = dyn FnMut(Phase, Totals) + 'a;
 /// The step that failed, or what differs. The volume is then of no use.
 pub fn make(stream: &Path, volume: &Path, progress: &mut Progress<'_>) -> Result<Totals, SeedError> {
     let nursery = Nursery::make(volume)?;
-    fill::fill(open(stream)?, nursery.tree()?.as_fd(), &mut |totals| progress(Phase::Filling, totals))?;
+    // Modes are the stream's, and this machine is nobody's.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let filling = &mut |totals| progress(Phase::Filling, totals);
+    fill(open(stream)?, nursery.tree()?.as_fd(), Policy::whole(0), filling).map_err(fill_error)?;
     nursery.seal()?;
     let compared = &mut |totals| progress(Phase::Comparing, totals);
     let totals = compare::compare(open(stream)?, nursery.tree()?.as_fd(), compared)?;
@@ -93,6 +95,13 @@ fn stream_error(error: io::Error) -> SeedError {
     SeedError::System(SystemError::new("read the seed's stream".to_owned(), errno))
 }
 
+fn fill_error(error: FillError) -> SeedError {
+    match error {
+        FillError::Stream(error) => stream_error(error),
+        FillError::System(path, errno) => SeedError::System(SystemError::new(format!("make {}", shown(&path)), errno)),
+    }
+}
+
 /// A path for a message.
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
@@ -113,6 +122,10 @@ mod tests {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    fn make_tree(stream: &[u8], root: &File) -> Result<pyro_seed::fill::Filled, FillError> {
+        fill(stream, root.as_fd(), Policy::whole(0o777), &mut |_| ())
     }
 
     fn stream() -> Vec<u8> {
@@ -137,7 +150,7 @@ mod tests {
     fn what_was_filled_is_the_same_and_each_difference_is_found() {
         let root = scratch("differences");
         let directory = File::open(&root).unwrap();
-        let totals = fill::fill(&stream()[..], directory.as_fd(), &mut |_| ()).unwrap();
+        let totals = make_tree(&stream(), &directory).unwrap().totals;
         assert_eq!(totals, Totals { entries: 4, bytes: 1 << 20 });
         let look = || compare::compare(&stream()[..], directory.as_fd(), &mut |_| ());
         assert_eq!(look().unwrap(), totals);
@@ -177,7 +190,7 @@ mod tests {
             fs::remove_dir_all(&root).unwrap();
             fs::create_dir(&root).unwrap();
             let directory = File::open(&root).unwrap();
-            fill::fill(&stream()[..], directory.as_fd(), &mut |_| ()).unwrap();
+            make_tree(&stream(), &directory).unwrap();
             spoil();
             let found = compare::compare(&stream()[..], directory.as_fd(), &mut |_| ());
             assert!(matches!(found, Err(SeedError::Different(_))), "{name}: {found:?}");
@@ -196,7 +209,7 @@ mod tests {
         writer.end_file().unwrap();
         writer.end().unwrap();
         let directory = File::open(&root).unwrap();
-        assert!(fill::fill(&bytes[..], directory.as_fd(), &mut |_| ()).is_err());
+        assert!(make_tree(&bytes, &directory).is_err());
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
         fs::remove_dir_all(root).unwrap();
         fs::remove_dir_all(outside).unwrap();

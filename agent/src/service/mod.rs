@@ -4,6 +4,7 @@
 mod attach;
 mod commands;
 mod compare;
+mod files;
 mod messages;
 mod output_body;
 mod routing;
@@ -231,5 +232,46 @@ impl Agent for AgentService {
 
     async fn compare(&self, request: Request<proto::CompareRequest>) -> Result<Response<Self::CompareStream>, Status> {
         self.compare_trees(&request.into_inner()).map(Response::new)
+    }
+
+    async fn push(
+        &self,
+        request: Request<Streaming<proto::PushRequest>>,
+    ) -> Result<Response<proto::PushResponse>, Status> {
+        self.push_tree(request.into_inner()).await.map(Response::new)
+    }
+
+    type PullStream = files::Pieces;
+
+    async fn pull(&self, request: Request<proto::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
+        self.pull_trees(request.into_inner()).map(Response::new)
+    }
+
+    async fn list_files(
+        &self,
+        request: Request<proto::ListFilesRequest>,
+    ) -> Result<Response<proto::ListFilesResponse>, Status> {
+        self.list_directory(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn read_file(
+        &self,
+        request: Request<proto::ReadFileRequest>,
+    ) -> Result<Response<proto::ReadFileResponse>, Status> {
+        self.read_range(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn write_file(
+        &self,
+        request: Request<proto::WriteFileRequest>,
+    ) -> Result<Response<proto::WriteFileResponse>, Status> {
+        self.write_whole(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn search_files(
+        &self,
+        request: Request<proto::SearchFilesRequest>,
+    ) -> Result<Response<proto::SearchFilesResponse>, Status> {
+        self.search_text(request.into_inner()).await.map(Response::new)
     }
 }

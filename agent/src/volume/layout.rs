@@ -6,6 +6,7 @@ use rustix::fs::{AtFlags, Gid, Mode, RenameFlags, Uid, chownat, mkdirat, renamea
 use rustix::io::Errno;
 
 use super::btrfs::{self, Access};
+use super::incoming;
 use super::{BASELINE, Setup, SnapshotId, Source, open_directory};
 use crate::passwd;
 use crate::system_error::{Doing, SystemError};
@@ -15,8 +16,8 @@ pub(super) const WORKSPACE: &str = "live/workspace";
 pub(super) const UPPER: &str = "live/system/upper";
 pub(super) const WORK: &str = "live/system/work";
 const LIVE: &str = "live";
-const NEXT: &str = "next";
 const ROOM: &str = "room";
+pub(super) const NEXT: &str = "next";
 /// Subvolumes of `live` and `next`.
 const PARTS: [&str; 2] = ["workspace", "system"];
 
@@ -26,6 +27,7 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 pub(super) fn prepare(top: BorrowedFd<'_>, setup: &Setup) -> Result<(), SystemError> {
     // Of a change that was not finished: what was to come, or what had been.
     discard(top)?;
+    incoming::recover(top)?;
     if !exists(top, LIVE)? {
         create(top)?;
     } else if let Some(source) = &setup.reset_to {
@@ -111,14 +113,14 @@ fn part(of: &str, name: &str) -> String {
 }
 
 /// Makes a directory of ours unless it is there.
-fn directory(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
+pub(super) fn directory(top: BorrowedFd<'_>, path: &str) -> Result<(), SystemError> {
     match mkdirat(top, path, DIRECTORY_MODE) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno).doing(|| format!("mkdir {path} of the volume")),
     }
 }
 
-fn exists(top: BorrowedFd<'_>, path: &str) -> Result<bool, SystemError> {
+pub(super) fn exists(top: BorrowedFd<'_>, path: &str) -> Result<bool, SystemError> {
     match statat(top, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),

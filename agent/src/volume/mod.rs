@@ -7,12 +7,14 @@
 //! snapshots/ID       read-only subvolumes
 //! next               what will take the place of `live`, or has been it
 //! room               an empty directory, for a moment: whether there is room for one
+//! incoming, before, reading    what is on its way in and out (`incoming`)
 //! ```
 //!
 //! Names of the user's lie below these, never beside them. Nothing is overwritten in place: a new `live` is made as `next`
 //! and exchanged in one step, so that a crash leaves the old one or the new one.
 
 mod btrfs;
+mod incoming;
 mod layout;
 mod nursery;
 mod pins;
@@ -134,6 +136,8 @@ pub struct Volume {
     top: OwnedFd,
     /// Held while subvolumes are made, exchanged and removed.
     changing: Mutex<()>,
+    /// Held while something is put into the workspace; taken before `changing`.
+    arriving: Mutex<()>,
     reserve: Reserve,
 }
 
@@ -156,7 +160,7 @@ impl Volume {
             layout::try_for_room(top.as_fd())?;
         }
         syncfs(&top).doing(|| "sync the volume")?;
-        Ok(Self { top, changing: Mutex::default(), reserve })
+        Ok(Self { top, changing: Mutex::default(), arriving: Mutex::default(), reserve })
     }
 
     /// Removes what a reset has replaced, beside everything else: nobody waits for it, and what a crash leaves of it the next
@@ -177,6 +181,14 @@ impl Volume {
     #[must_use]
     pub fn workspace(&self) -> PathBuf {
         Path::new(TOP).join(layout::WORKSPACE)
+    }
+
+    /// The same, open.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub(crate) fn workspace_directory(&self) -> Result<File, SystemError> {
+        open_directory(self.top.as_fd(), layout::WORKSPACE)
     }
 
     /// The overlay's upper and work directories.

@@ -8,6 +8,7 @@ mod number;
 mod pax;
 mod sparse;
 mod tree;
+pub(crate) mod write;
 
 use std::fs::File;
 use std::io::Write;
@@ -15,9 +16,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use pyro_seed::stream::{MAX_TARGET_BYTES, MODE_BITS, Meta, Totals};
 
-use crate::report::{Failure, Report, printable};
 use header::{BLOCK_BYTES, Header, Kind};
 use pax::Records;
+use pyro_seed::report::{Failure, Report, printable};
 use sparse::Extent;
 use tree::{Leaf, Tree};
 

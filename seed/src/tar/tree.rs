@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
+use pyro_seed::report::{Failure, Report};
 use pyro_seed::stream::{MAX_CHUNK_BYTES, Meta, Totals, Writer};
+use pyro_seed::{secrets, without_credentials};
 
 use super::Refusal;
 use super::sparse::Extent;
-use crate::git_config;
-use crate::report::{Failure, Report};
 
 /// Largest git configuration that is looked through.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -168,7 +168,7 @@ impl<A: FileExt, W: Write> Writing<'_, A, W> {
     }
 
     fn leaf(&mut self, path: &[u8], number: usize, is_config: bool) -> Result<(), Failure> {
-        if crate::secrets::is_named_like_one(path) {
+        if secrets::is_named_like_one(path) {
             self.report.secret(path);
         }
         if let Some(first) = &self.first_names[number] {
@@ -207,7 +207,7 @@ impl<A: FileExt, W: Write> Writing<'_, A, W> {
             let range = usize::try_from(*offset).unwrap_or(0)..usize::try_from(offset + length).unwrap_or(0);
             self.archive.read_exact_at(&mut content[range], *position).map_err(|_| Failure::Changed(Vec::new()))?;
         }
-        let Some(clean) = git_config::without_credentials(&content) else {
+        let Some(clean) = without_credentials(&content) else {
             return self.file(path, meta, size, extents);
         };
         self.report.redacted(path);

@@ -4,6 +4,7 @@ import type { Handlers } from "../handler.ts";
 import { commandHandlers } from "./command.ts";
 import { diffHandler } from "./diff.ts";
 import { environmentHandlers } from "./env.ts";
+import { fileHandlers } from "./file.ts";
 import { machineHandlers } from "./machine.ts";
 import { runHandler } from "./run.ts";
 import { snapshotHandlers } from "./snapshot.ts";
@@ -18,6 +19,7 @@ export function makeHandlers(context: ServerContext): Handlers {
       ...workspaceHandlers(context),
       command: commandHandlers(context),
       diff: diffHandler(context),
+      ...fileHandlers(context),
       snapshot: snapshotHandlers(context),
     },
     machine: machineHandlers(context),

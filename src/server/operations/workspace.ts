@@ -16,7 +16,7 @@ const SIGKILL = 9;
 
 export function workspaceHandlers(
   context: ServerContext,
-): Omit<Handlers["workspace"], "command" | "diff" | "snapshot"> {
+): Omit<Handlers["workspace"], "command" | "diff" | "snapshot" | "sync" | "export" | "file"> {
   const { workspaces } = context;
   return {
     create: async (input, call) => {

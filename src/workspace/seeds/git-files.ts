@@ -69,6 +69,6 @@ async function listed(words: readonly string[], signal: AbortSignal): Promise<{ 
 function refused(directory: string, code: number | null): PyroError {
   return new PyroError("invalid_argument", `git does not say which files of ${directory} are ignored`, {
     evidence: { exit: code ?? "signal" },
-    remedy: `see what it says: git -C '${directory}' ls-files; or create the workspace without --seed-ignore`,
+    remedy: `see what it says: git -C '${directory}' ls-files; or do it without leaving out what is ignored`,
   });
 }

@@ -9,6 +9,7 @@ import {
   listSource,
   packArchive,
   packSource,
+  pipeStream,
   type SeederOptions,
   type SeedSource,
   type SourceContent,
@@ -52,7 +53,7 @@ export async function findSource(path: string, { ignoring }: { ignoring: boolean
   }
   if (node.isFile() && ARCHIVE_NAME.test(path)) {
     if (!ignoring) return { mode: "tar_archive", ignoring, path: real, key: `archive ${real}` };
-    throw new PyroError("invalid_argument", "--seed-ignore is for directories: an archive is taken as a whole");
+    throw new PyroError("invalid_argument", "what git ignores is known of a directory: an archive is taken as a whole");
   }
   throw new PyroError("invalid_argument", `${path} is neither a directory nor an archive`, {
     remedy: "name a directory, or a .tar, .tar.gz, .tgz or .tar.zst",
@@ -80,6 +81,31 @@ export async function readSource(
   const { signal } = options;
   const archive = await expandArchive(path, join(scratch, "archive.tar"), { limitBytes, signal });
   return await packArchive({ archive, name: path }, stream, options);
+}
+
+/**
+ * Gives `consume` the source as a stream; the directory `scratch` may get an archive that had to be unpacked first.
+ * @throws PyroError as pipeStream and expandArchive
+ */
+export async function pipeSource(
+  source: FoundSource,
+  { scratch, limitBytes }: { scratch: string; limitBytes: number },
+  options: SeederOptions,
+  consume: (stream: AsyncIterable<Uint8Array>) => Promise<void>,
+): Promise<SourceContent> {
+  const { mode, path } = source;
+  if (mode === "directory") return await pipeStream(await wantedOf(source, options), options, consume);
+  const archive = await expandArchive(path, join(scratch, "archive.tar"), { limitBytes, signal: options.signal });
+  return await pipeStream({ archive, name: path }, options, consume);
+}
+
+/** What a person should know of what was read. */
+export function warningsOf({ skipped, skippedCount, secrets, redacted }: SourceContent): string[] {
+  return [
+    ...(skippedCount === 0 ? [] : [`left out ${skippedCount} sockets, fifos and devices: ${skipped.join(", ")}`]),
+    ...(secrets.length === 0 ? [] : [`files that may hold secrets came along: ${secrets.join(", ")}`]),
+    ...(redacted.length === 0 ? [] : [`credentials were taken out of the copy of ${redacted.join(", ")}`]),
+  ];
 }
 
 async function wantedOf({ path, ignoring }: FoundSource, { signal }: SeederOptions): Promise<SeedSource> {

@@ -91,14 +91,69 @@ export async function packArchive(
   }
 }
 
+/**
+ * Gives `consume` the stream of a source as it is read, or of an archive that is not compressed; `name` is what that is called. Its last
+ * bytes come only when all was read well: whoever takes the stream fails with what the reading did.
+ * @throws PyroError as packSource and packArchive; what `consume` throws
+ */
+export async function pipeStream(
+  source: SeedSource | { readonly archive: string; readonly name: string },
+  options: SeederOptions,
+  consume: (stream: AsyncIterable<Uint8Array>) => Promise<void>,
+): Promise<SourceContent> {
+  const [words, name] =
+    "archive" in source ? [["tar", source.archive], source.name] : [wordsOf("pack", source), source.directory];
+  const { program, signal, onStep } = options;
+  const child = startProgram(program, words, { env: { LC_ALL: "C" }, cwd: "/", stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin?.on("error", () => undefined);
+  child.stdin?.end("only" in source ? source.only : undefined);
+  const said = new Said(onStep);
+  const listening = said.listen(child.stderr as Readable);
+  const read = (async () => {
+    const { code, signal: killedBy } = await ended(child, program, { deadlineMs: PACK_DEADLINE_MS, signal });
+    await listening;
+    if (code !== 0 || said.content === undefined) throw said.failure(code, killedBy, name);
+    return said.content;
+  })();
+  // It is awaited once the stream is at its end, or not taken any more.
+  read.catch(() => undefined);
+  const stdout = child.stdout as Readable;
+  try {
+    await consume(whole(stdout, read));
+  } catch (failure) {
+    child.kill("SIGKILL");
+    // What nobody reads would keep it from being over.
+    stdout.destroy();
+    await read.catch(() => undefined);
+    throw failure;
+  }
+  return await read;
+}
+
+/** All pieces, the last one when it is known that it is the last. */
+async function* whole(stream: Readable, read: Promise<unknown>): AsyncGenerator<Uint8Array> {
+  let last: Uint8Array | undefined;
+  for await (const piece of stream) {
+    if (last !== undefined) yield last;
+    last = piece as Uint8Array;
+  }
+  await read;
+  if (last !== undefined) yield last;
+}
+
+const wordsOf = (mode: "list" | "pack", { directory, only }: SeedSource): string[] => [
+  mode,
+  directory,
+  ...(only === undefined ? [] : ["-"]),
+];
+
 async function run(
   mode: "list" | "pack",
-  { directory, only }: SeedSource,
+  source: SeedSource,
   options: SeederOptions,
   output: Output,
 ): Promise<SourceContent> {
-  const words = [mode, directory, ...(only === undefined ? [] : ["-"])];
-  return await runWith(words, directory, options, { ...output, input: only });
+  return await runWith(wordsOf(mode, source), source.directory, options, { ...output, input: source.only });
 }
 
 /** Where the program's output goes. */
@@ -179,7 +234,7 @@ class Said {
       const more = count > this.#unreadable.length ? ` and ${count - this.#unreadable.length} more` : "";
       const what = `${count === 1 ? "an entry" : `${count} entries`} of ${directory}`;
       return new PyroError("permission_denied", `${what} cannot be read: ${this.#unreadable.join(", ")}${more}`, {
-        remedy: "make them readable, or leave them out with --seed-ignore and a .gitignore",
+        remedy: "make them readable, or leave out what git ignores (--seed-ignore, or --ignore of a sync)",
       });
     }
     if (code === CHANGED) return changedWhileRead(directory, first);
@@ -206,6 +261,6 @@ class Said {
 export function changedWhileRead(directory: string, path: string): PyroError {
   const what = path === "" ? directory : `${path} of ${directory}`;
   return new PyroError("invalid_state", `${what} was changed while it was read`, {
-    remedy: "end what writes there (a build, a watcher, an editor), or copy it first, and create the workspace again",
+    remedy: "end what writes there (a build, a watcher, an editor), or copy it first, and do it again",
   });
 }

@@ -26,7 +26,7 @@ import {
 } from "./seed-record.ts";
 import { changedWhileRead, type SeederOptions, type SourceContent } from "./seeder.ts";
 import { checkRoom, whileThereIsRoom } from "./seed-room.ts";
-import { type FoundSource, readSource, stateOf } from "./seed-source.ts";
+import { type FoundSource, readSource, stateOf, warningsOf } from "./seed-source.ts";
 
 /** Two changes within one tick of a file system's clock look like one: 10 ms, or two seconds where it knows no fractions. */
 const FINE_TICK_NS = 50_000_000n;
@@ -315,13 +315,4 @@ async function createSparse(path: string): Promise<void> {
 async function makeOwn(path: string): Promise<void> {
   await chown(path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
   await chmod(path, 0o444);
-}
-
-/** What a person should know of what was read. */
-function warningsOf({ skipped, skippedCount, secrets, redacted }: SourceContent): string[] {
-  return [
-    ...(skippedCount === 0 ? [] : [`left out ${skippedCount} sockets, fifos and devices: ${skipped.join(", ")}`]),
-    ...(secrets.length === 0 ? [] : [`files that may hold secrets came along: ${secrets.join(", ")}`]),
-    ...(redacted.length === 0 ? [] : [`credentials were taken out of the copy of ${redacted.join(", ")}`]),
-  ];
 }

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { CLIENT_CASES } from "../../support/client-cases.ts";
 import { GUEST_CASES } from "../../support/guest-cases.ts";
+import { FILE_CASES } from "../../support/file-cases.ts";
 import { inWorkspace, WORKSPACE_CASES } from "../../support/workspace-cases.ts";
 import { machineForCases } from "../../support/guest-machine.ts";
 
@@ -13,7 +14,7 @@ for (const { name, run } of GUEST_CASES) {
   test(name, async () => await run(machine()));
 }
 
-for (const each of WORKSPACE_CASES) {
+for (const each of [...WORKSPACE_CASES, ...FILE_CASES]) {
   test(each.name, async () => await inWorkspace({ pyro, memory: { mem_mib: memoryMib } }, each));
 }
 

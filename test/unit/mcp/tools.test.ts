@@ -32,12 +32,14 @@ test("there is one tool for every operation that has one, with schemas and hints
     names.filter((name) => !name.startsWith("workspace_")),
     ["doctor", "env_inspect", "env_list", "env_prune", "env_pull", "run", "server_status"],
   );
-  const ofWorkspaces = "create delete diff exec flatten list logs pull reset restore start status stop update".split(" ");
+  const ofWorkspaces =
+    "create delete diff exec export flatten list logs pull reset restore start status stop update".split(" ");
   const ofSnapshots = ["snapshot_create", "snapshot_delete", "snapshot_list"];
   const ofCommands = ["command_attach", "command_kill", "command_list", "command_start"];
+  const ofFiles = [...["edit", "list", "read", "search", "write"].map((verb) => `file_${verb}`), "sync_push"];
   assert.deepEqual(
     names.filter((name) => name.startsWith("workspace_")),
-    [...ofWorkspaces, ...ofCommands, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
+    [...ofWorkspaces, ...ofCommands, ...ofFiles, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
   );
   const run = tools.find(({ name }) => name === "run");
   const properties = Object.keys(run?.inputSchema.properties ?? {});

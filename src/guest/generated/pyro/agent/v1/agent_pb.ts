@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJvCg5Db21wYXJlUmVxdWVzdBIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEhcKD2luY2x1ZGVfaWdub3JlZBgDIAEoCBIWCg5pbmNsdWRlX2JpbmFyeRgEIAEoCBISCgp3aXRoX3BhdGNoGAUgASgIIoYBCg9Db21wYXJlUmVzcG9uc2USMAoHc3VtbWFyeRgBIAEoCzIdLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnlIABIPCgVwYXRjaBgCIAEoDEgAEicKBmNoYW5nZRgDIAEoCzIVLnB5cm8uYWdlbnQudjEuQ2hhbmdlSABCBwoFZXZlbnQiqgIKDkNvbXBhcmVTdW1tYXJ5Eg0KBWFkZGVkGAEgASgEEhAKCG1vZGlmaWVkGAIgASgEEg8KB2RlbGV0ZWQYAyABKAQSFAoMdHlwZV9jaGFuZ2VkGAQgASgEEhQKDHRleHRfcGF0Y2hlZBgFIAEoBBIQCghub25fdGV4dBgGIAEoBBIPCgdyZW5hbWVkGAcgASgEEg8KB2lnbm9yZWQYCCABKAQSNQoEbG9zdBgJIAMoCzInLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnkuTG9zdEVudHJ5EhEKCWhlYWRfZnJvbRgKIAEoCRIPCgdoZWFkX3RvGAsgASgJGisKCUxvc3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIqQCCgZDaGFuZ2USDAoEcGF0aBgBIAEoDBIPCgdyZW5hbWVkGAIgASgMEikKBnN0YXR1cxgDIAEoDjIZLnB5cm8uYWdlbnQudjEuUGF0aFN0YXR1cxIlCgRraW5kGAQgASgOMhcucHlyby5hZ2VudC52MS5QYXRoS2luZBIRCgltb2RlX2Zyb20YBSABKA0SDwoHbW9kZV90bxgGIAEoDRIRCglzaXplX2Zyb20YByABKAQSDwoHc2l6ZV90bxgIIAEoBBInCgdjYXJyaWVkGAkgASgOMhYucHlyby5hZ2VudC52MS5DYXJyaWVkEhMKC2xpbmVzX2FkZGVkGAogASgEEhUKDWxpbmVzX3JlbW92ZWQYCyABKAQSDAoEbG9zdBgMIAMoCSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwqkQEKClBhdGhTdGF0dXMSGwoXUEFUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIVChFQQVRIX1NUQVRVU19BRERFRBABEhgKFFBBVEhfU1RBVFVTX01PRElGSUVEEAISFwoTUEFUSF9TVEFUVVNfREVMRVRFRBADEhwKGFBBVEhfU1RBVFVTX1RZUEVfQ0hBTkdFRBAEKoABCghQYXRoS2luZBIZChVQQVRIX0tJTkRfVU5TUEVDSUZJRUQQABISCg5QQVRIX0tJTkRfRklMRRABEhUKEVBBVEhfS0lORF9TWU1MSU5LEAISFwoTUEFUSF9LSU5EX0RJUkVDVE9SWRADEhUKEVBBVEhfS0lORF9TUEVDSUFMEAQqbQoHQ2FycmllZBIXChNDQVJSSUVEX1VOU1BFQ0lGSUVEEAASEAoMQ0FSUklFRF9URVhUEAESEgoOQ0FSUklFRF9CSU5BUlkQAhIQCgxDQVJSSUVEX0hVR0UQAxIRCg1DQVJSSUVEX05FVkVSEAQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIyuQwKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlElEKCkdyb3dWb2x1bWUSIC5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5Hcm93Vm9sdW1lUmVzcG9uc2USTgoJQ291bnRQaW5zEh8ucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXNwb25zZRJKCgdDb21wYXJlEh0ucHlyby5hZ2VudC52MS5Db21wYXJlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuQ29tcGFyZVJlc3BvbnNlMAFiBnByb3RvMw");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJvCg5Db21wYXJlUmVxdWVzdBIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEhcKD2luY2x1ZGVfaWdub3JlZBgDIAEoCBIWCg5pbmNsdWRlX2JpbmFyeRgEIAEoCBISCgp3aXRoX3BhdGNoGAUgASgIIoYBCg9Db21wYXJlUmVzcG9uc2USMAoHc3VtbWFyeRgBIAEoCzIdLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnlIABIPCgVwYXRjaBgCIAEoDEgAEicKBmNoYW5nZRgDIAEoCzIVLnB5cm8uYWdlbnQudjEuQ2hhbmdlSABCBwoFZXZlbnQiqgIKDkNvbXBhcmVTdW1tYXJ5Eg0KBWFkZGVkGAEgASgEEhAKCG1vZGlmaWVkGAIgASgEEg8KB2RlbGV0ZWQYAyABKAQSFAoMdHlwZV9jaGFuZ2VkGAQgASgEEhQKDHRleHRfcGF0Y2hlZBgFIAEoBBIQCghub25fdGV4dBgGIAEoBBIPCgdyZW5hbWVkGAcgASgEEg8KB2lnbm9yZWQYCCABKAQSNQoEbG9zdBgJIAMoCzInLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnkuTG9zdEVudHJ5EhEKCWhlYWRfZnJvbRgKIAEoCRIPCgdoZWFkX3RvGAsgASgJGisKCUxvc3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIqQCCgZDaGFuZ2USDAoEcGF0aBgBIAEoDBIPCgdyZW5hbWVkGAIgASgMEikKBnN0YXR1cxgDIAEoDjIZLnB5cm8uYWdlbnQudjEuUGF0aFN0YXR1cxIlCgRraW5kGAQgASgOMhcucHlyby5hZ2VudC52MS5QYXRoS2luZBIRCgltb2RlX2Zyb20YBSABKA0SDwoHbW9kZV90bxgGIAEoDRIRCglzaXplX2Zyb20YByABKAQSDwoHc2l6ZV90bxgIIAEoBBInCgdjYXJyaWVkGAkgASgOMhYucHlyby5hZ2VudC52MS5DYXJyaWVkEhMKC2xpbmVzX2FkZGVkGAogASgEEhUKDWxpbmVzX3JlbW92ZWQYCyABKAQSDAoEbG9zdBgMIAMoCSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwiMAoLUHVzaFJlcXVlc3QSEwoLZGVzdGluYXRpb24YASABKAwSDAoEZGF0YRgCIAEoDCJsCgxQdXNoUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIPCgdlbnRyaWVzGAIgASgEEg0KBWJ5dGVzGAMgASgEEhAKCHJlcGxhY2VkGAQgASgEIjcKC1B1bGxSZXF1ZXN0EigKBWZpbGVzGAEgAygLMhkucHlyby5hZ2VudC52MS5QdWxsZWRGaWxlIigKClB1bGxlZEZpbGUSDAoEcGF0aBgBIAEoDBIMCgRuYW1lGAIgASgMIkEKDFB1bGxSZXNwb25zZRIMCgRkYXRhGAEgASgMEiMKA2VuZBgCIAEoCzIWLnB5cm8uYWdlbnQudjEuUHVsbEVuZCIxCgdQdWxsRW5kEg8KB3NraXBwZWQYASABKAQSFQoNZmlyc3Rfc2tpcHBlZBgCIAMoCSJRChBMaXN0RmlsZXNSZXF1ZXN0EgwKBHBhdGgYASABKAwSEQoJcmVjdXJzaXZlGAIgASgIEg0KBWxpbWl0GAMgASgNEg0KBWFmdGVyGAQgASgMIkwKEUxpc3RGaWxlc1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5weXJvLmFnZW50LnYxLkZpbGVFbnRyeRIMCgRtb3JlGAIgASgIIpsBCglGaWxlRW50cnkSDAoEcGF0aBgBIAEoDBIlCgRraW5kGAIgASgOMhcucHlyby5hZ2VudC52MS5GaWxlS2luZBIMCgRzaXplGAMgASgEEgwKBG1vZGUYBCABKA0SCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgttb2RpZmllZF9ucxgHIAEoAxIOCgZ0YXJnZXQYCCABKAwiPgoPUmVhZEZpbGVSZXF1ZXN0EgwKBHBhdGgYASABKAwSDgoGb2Zmc2V0GAIgASgEEg0KBWxpbWl0GAMgASgNIjwKEFJlYWRGaWxlUmVzcG9uc2USDAoEZGF0YRgBIAEoDBIMCgRzaXplGAIgASgEEgwKBG1vZGUYAyABKA0ifwoQV3JpdGVGaWxlUmVxdWVzdBIMCgRwYXRoGAEgASgMEgwKBGRhdGEYAiABKAwSLwoLcmVwbGFjZW1lbnQYAyABKAsyGi5weXJvLmFnZW50LnYxLlJlcGxhY2VtZW50EgwKBG1vZGUYBCABKA0SEAoIc2V0X21vZGUYBSABKAgiNAoLUmVwbGFjZW1lbnQSCwoDb2xkGAEgASgMEgsKA25ldxgCIAEoDBILCgNhbGwYAyABKAgicAoRV3JpdGVGaWxlUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIMCgRzaXplGAIgASgEEg8KB2NyZWF0ZWQYAyABKAgSEAoIcmVwbGFjZWQYBCABKAQirQEKElNlYXJjaEZpbGVzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEgwKBHBhdGgYAiABKAwSDQoFZ2xvYnMYAyADKAkSEwoLaWdub3JlX2Nhc2UYBCABKAgSDQoFZml4ZWQYBSABKAgSCwoDYWxsGAYgASgIEhQKDGJlZm9yZV9saW5lcxgHIAEoDRITCgthZnRlcl9saW5lcxgIIAEoDRINCgVsaW1pdBgJIAEoDSJ6ChNTZWFyY2hGaWxlc1Jlc3BvbnNlEicKBWxpbmVzGAEgAygLMhgucHlyby5hZ2VudC52MS5Gb3VuZExpbmUSDAoEbW9yZRgCIAEoCBIWCg5zZWFyY2hlZF9maWxlcxgDIAEoBBIUCgxiaW5hcnlfZmlsZXMYBCABKAQiVQoJRm91bmRMaW5lEgwKBHBhdGgYASABKAwSDgoGbnVtYmVyGAIgASgEEgwKBHRleHQYAyABKAwSDwoHY29udGV4dBgEIAEoCBILCgNjdXQYBSABKAgqkQEKClBhdGhTdGF0dXMSGwoXUEFUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIVChFQQVRIX1NUQVRVU19BRERFRBABEhgKFFBBVEhfU1RBVFVTX01PRElGSUVEEAISFwoTUEFUSF9TVEFUVVNfREVMRVRFRBADEhwKGFBBVEhfU1RBVFVTX1RZUEVfQ0hBTkdFRBAEKoABCghQYXRoS2luZBIZChVQQVRIX0tJTkRfVU5TUEVDSUZJRUQQABISCg5QQVRIX0tJTkRfRklMRRABEhUKEVBBVEhfS0lORF9TWU1MSU5LEAISFwoTUEFUSF9LSU5EX0RJUkVDVE9SWRADEhUKEVBBVEhfS0lORF9TUEVDSUFMEAQqbQoHQ2FycmllZBIXChNDQVJSSUVEX1VOU1BFQ0lGSUVEEAASEAoMQ0FSUklFRF9URVhUEAESEgoOQ0FSUklFRF9CSU5BUlkQAhIQCgxDQVJSSUVEX0hVR0UQAxIRCg1DQVJSSUVEX05FVkVSEAQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIqfgoIRmlsZUtpbmQSGQoVRklMRV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoORklMRV9LSU5EX0ZJTEUQARIXChNGSUxFX0tJTkRfRElSRUNUT1JZEAISFQoRRklMRV9LSU5EX1NZTUxJTksQAxITCg9GSUxFX0tJTkRfT1RIRVIQBDKCEAoFQWdlbnQSSwoIRGVzY3JpYmUSHi5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuRGVzY3JpYmVSZXNwb25zZRJOCglDb25maWd1cmUSHy5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlEmAKD1ByZXBhcmVUZW1wbGF0ZRIlLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBomLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2USQgoFU3RhcnQSGy5weXJvLmFnZW50LnYxLlN0YXJ0UmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RhcnRSZXNwb25zZRJJCgZBdHRhY2gSHC5weXJvLmFnZW50LnYxLkF0dGFjaFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLkF0dGFjaFJlc3BvbnNlKAEwARJECgVTdGRpbhIbLnB5cm8uYWdlbnQudjEuU3RkaW5SZXF1ZXN0GhwucHlyby5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRQoGU2lnbmFsEhwucHlyby5hZ2VudC52MS5TaWduYWxSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5TaWduYWxSZXNwb25zZRJICgdSZWxlYXNlEh0ucHlyby5hZ2VudC52MS5SZWxlYXNlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlc3BvbnNlEj8KBExpc3QSGi5weXJvLmFnZW50LnYxLkxpc3RSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5MaXN0UmVzcG9uc2USXQoOQ3JlYXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJdCg5EZWxldGVTbmFwc2hvdBIkLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiUucHlyby5hZ2VudC52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlElEKClN5bmNWb2x1bWUSIC5weXJvLmFnZW50LnYxLlN5bmNWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVzcG9uc2USWgoNRmxhdHRlblZvbHVtZRIjLnB5cm8uYWdlbnQudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaJC5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJNCghNYWtlU2VlZBIeLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5NYWtlU2VlZFJlc3BvbnNlMAESVwoMU3Byb3V0Vm9sdW1lEiIucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXF1ZXN0GiMucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXNwb25zZRJFCgZSZXNpemUSHC5weXJvLmFnZW50LnYxLlJlc2l6ZVJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlJlc2l6ZVJlc3BvbnNlEj8KBEtpbGwSGi5weXJvLmFnZW50LnYxLktpbGxSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5LaWxsUmVzcG9uc2USUQoKR3Jvd1ZvbHVtZRIgLnB5cm8uYWdlbnQudjEuR3Jvd1ZvbHVtZVJlcXVlc3QaIS5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXNwb25zZRJOCglDb3VudFBpbnMSHy5weXJvLmFnZW50LnYxLkNvdW50UGluc1JlcXVlc3QaIC5weXJvLmFnZW50LnYxLkNvdW50UGluc1Jlc3BvbnNlEkoKB0NvbXBhcmUSHS5weXJvLmFnZW50LnYxLkNvbXBhcmVSZXF1ZXN0Gh4ucHlyby5hZ2VudC52MS5Db21wYXJlUmVzcG9uc2UwARJBCgRQdXNoEhoucHlyby5hZ2VudC52MS5QdXNoUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuUHVzaFJlc3BvbnNlKAESQQoEUHVsbBIaLnB5cm8uYWdlbnQudjEuUHVsbFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLlB1bGxSZXNwb25zZTABEk4KCUxpc3RGaWxlcxIfLnB5cm8uYWdlbnQudjEuTGlzdEZpbGVzUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuTGlzdEZpbGVzUmVzcG9uc2USSwoIUmVhZEZpbGUSHi5weXJvLmFnZW50LnYxLlJlYWRGaWxlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuUmVhZEZpbGVSZXNwb25zZRJOCglXcml0ZUZpbGUSHy5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlc3BvbnNlElQKC1NlYXJjaEZpbGVzEiEucHlyby5hZ2VudC52MS5TZWFyY2hGaWxlc1JlcXVlc3QaIi5weXJvLmFnZW50LnYxLlNlYXJjaEZpbGVzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -1544,6 +1544,595 @@ export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 51);
 
 /**
+ * @generated from message pyro.agent.v1.PushRequest
+ */
+export type PushRequest = Message<"pyro.agent.v1.PushRequest"> & {
+  /**
+   * First message only: the directory that the tree is put over; made if it is not there, with those on the way.
+   *
+   * @generated from field: bytes destination = 1;
+   */
+  destination: Uint8Array;
+
+  /**
+   * The next bytes of the stream, at most 1 MiB.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PushRequest.
+ * Use `create(PushRequestSchema)` to create a new message.
+ */
+export const PushRequestSchema: GenMessage<PushRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 52);
+
+/**
+ * @generated from message pyro.agent.v1.PushResponse
+ */
+export type PushResponse = Message<"pyro.agent.v1.PushResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+
+  /**
+   * @generated from field: uint64 entries = 2;
+   */
+  entries: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * Files and links that took the place of others.
+   *
+   * @generated from field: uint64 replaced = 4;
+   */
+  replaced: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PushResponse.
+ * Use `create(PushResponseSchema)` to create a new message.
+ */
+export const PushResponseSchema: GenMessage<PushResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 53);
+
+/**
+ * @generated from message pyro.agent.v1.PullRequest
+ */
+export type PullRequest = Message<"pyro.agent.v1.PullRequest"> & {
+  /**
+   * @generated from field: repeated pyro.agent.v1.PulledFile files = 1;
+   */
+  files: PulledFile[];
+};
+
+/**
+ * Describes the message pyro.agent.v1.PullRequest.
+ * Use `create(PullRequestSchema)` to create a new message.
+ */
+export const PullRequestSchema: GenMessage<PullRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 54);
+
+/**
+ * @generated from message pyro.agent.v1.PulledFile
+ */
+export type PulledFile = Message<"pyro.agent.v1.PulledFile"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * What it is called in the stream.
+   *
+   * @generated from field: bytes name = 2;
+   */
+  name: Uint8Array;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PulledFile.
+ * Use `create(PulledFileSchema)` to create a new message.
+ */
+export const PulledFileSchema: GenMessage<PulledFile> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 55);
+
+/**
+ * @generated from message pyro.agent.v1.PullResponse
+ */
+export type PullResponse = Message<"pyro.agent.v1.PullResponse"> & {
+  /**
+   * The next bytes of the stream.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+
+  /**
+   * Last message only.
+   *
+   * @generated from field: pyro.agent.v1.PullEnd end = 2;
+   */
+  end?: PullEnd | undefined;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PullResponse.
+ * Use `create(PullResponseSchema)` to create a new message.
+ */
+export const PullResponseSchema: GenMessage<PullResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 56);
+
+/**
+ * @generated from message pyro.agent.v1.PullEnd
+ */
+export type PullEnd = Message<"pyro.agent.v1.PullEnd"> & {
+  /**
+   * Sockets, fifos and devices, which have no place in a stream: how many, and the first ones.
+   *
+   * @generated from field: uint64 skipped = 1;
+   */
+  skipped: bigint;
+
+  /**
+   * @generated from field: repeated string first_skipped = 2;
+   */
+  firstSkipped: string[];
+};
+
+/**
+ * Describes the message pyro.agent.v1.PullEnd.
+ * Use `create(PullEndSchema)` to create a new message.
+ */
+export const PullEndSchema: GenMessage<PullEnd> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 57);
+
+/**
+ * @generated from message pyro.agent.v1.ListFilesRequest
+ */
+export type ListFilesRequest = Message<"pyro.agent.v1.ListFilesRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * Also what is in the directories below.
+   *
+   * @generated from field: bool recursive = 2;
+   */
+  recursive: boolean;
+
+  /**
+   * Entries that are given at most.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+
+  /**
+   * Only what comes after this path in the order of the list; empty: all.
+   *
+   * @generated from field: bytes after = 4;
+   */
+  after: Uint8Array;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ListFilesRequest.
+ * Use `create(ListFilesRequestSchema)` to create a new message.
+ */
+export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 58);
+
+/**
+ * @generated from message pyro.agent.v1.ListFilesResponse
+ */
+export type ListFilesResponse = Message<"pyro.agent.v1.ListFilesResponse"> & {
+  /**
+   * @generated from field: repeated pyro.agent.v1.FileEntry entries = 1;
+   */
+  entries: FileEntry[];
+
+  /**
+   * There is more.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ListFilesResponse.
+ * Use `create(ListFilesResponseSchema)` to create a new message.
+ */
+export const ListFilesResponseSchema: GenMessage<ListFilesResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 59);
+
+/**
+ * @generated from message pyro.agent.v1.FileEntry
+ */
+export type FileEntry = Message<"pyro.agent.v1.FileEntry"> & {
+  /**
+   * From the workspace.
+   *
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: pyro.agent.v1.FileKind kind = 2;
+   */
+  kind: FileKind;
+
+  /**
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: uint32 mode = 4;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: uint32 uid = 5;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 6;
+   */
+  gid: number;
+
+  /**
+   * Time of its last change, nanoseconds since the Unix epoch.
+   *
+   * @generated from field: int64 modified_ns = 7;
+   */
+  modifiedNs: bigint;
+
+  /**
+   * Of a symbolic link.
+   *
+   * @generated from field: bytes target = 8;
+   */
+  target: Uint8Array;
+};
+
+/**
+ * Describes the message pyro.agent.v1.FileEntry.
+ * Use `create(FileEntrySchema)` to create a new message.
+ */
+export const FileEntrySchema: GenMessage<FileEntry> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 60);
+
+/**
+ * @generated from message pyro.agent.v1.ReadFileRequest
+ */
+export type ReadFileRequest = Message<"pyro.agent.v1.ReadFileRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: uint64 offset = 2;
+   */
+  offset: bigint;
+
+  /**
+   * Bytes that are given at most, up to 1 MiB.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ReadFileRequest.
+ * Use `create(ReadFileRequestSchema)` to create a new message.
+ */
+export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 61);
+
+/**
+ * @generated from message pyro.agent.v1.ReadFileResponse
+ */
+export type ReadFileResponse = Message<"pyro.agent.v1.ReadFileResponse"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+
+  /**
+   * Of the whole file.
+   *
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: uint32 mode = 3;
+   */
+  mode: number;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ReadFileResponse.
+ * Use `create(ReadFileResponseSchema)` to create a new message.
+ */
+export const ReadFileResponseSchema: GenMessage<ReadFileResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 62);
+
+/**
+ * @generated from message pyro.agent.v1.WriteFileRequest
+ */
+export type WriteFileRequest = Message<"pyro.agent.v1.WriteFileRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * The whole file; absent where `replacement` is there.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+
+  /**
+   * @generated from field: pyro.agent.v1.Replacement replacement = 3;
+   */
+  replacement?: Replacement | undefined;
+
+  /**
+   * Mode of a new file; of one that is there only where `set_mode` is.
+   *
+   * @generated from field: uint32 mode = 4;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: bool set_mode = 5;
+   */
+  setMode: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.WriteFileRequest.
+ * Use `create(WriteFileRequestSchema)` to create a new message.
+ */
+export const WriteFileRequestSchema: GenMessage<WriteFileRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 63);
+
+/**
+ * FAILED_PRECONDITION: `old` is not in the file, is in it more than once, or the file changed meanwhile.
+ *
+ * @generated from message pyro.agent.v1.Replacement
+ */
+export type Replacement = Message<"pyro.agent.v1.Replacement"> & {
+  /**
+   * @generated from field: bytes old = 1;
+   */
+  old: Uint8Array;
+
+  /**
+   * @generated from field: bytes new = 2;
+   */
+  new: Uint8Array;
+
+  /**
+   * Every one of them.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.Replacement.
+ * Use `create(ReplacementSchema)` to create a new message.
+ */
+export const ReplacementSchema: GenMessage<Replacement> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 64);
+
+/**
+ * @generated from message pyro.agent.v1.WriteFileResponse
+ */
+export type WriteFileResponse = Message<"pyro.agent.v1.WriteFileResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+
+  /**
+   * Of the file as it is now.
+   *
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * There was none before.
+   *
+   * @generated from field: bool created = 3;
+   */
+  created: boolean;
+
+  /**
+   * Texts that were replaced.
+   *
+   * @generated from field: uint64 replaced = 4;
+   */
+  replaced: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.WriteFileResponse.
+ * Use `create(WriteFileResponseSchema)` to create a new message.
+ */
+export const WriteFileResponseSchema: GenMessage<WriteFileResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 65);
+
+/**
+ * @generated from message pyro.agent.v1.SearchFilesRequest
+ */
+export type SearchFilesRequest = Message<"pyro.agent.v1.SearchFilesRequest"> & {
+  /**
+   * A regular expression (docs.rs/regex), of one line.
+   *
+   * @generated from field: string pattern = 1;
+   */
+  pattern: string;
+
+  /**
+   * A file or directory; empty: the workspace.
+   *
+   * @generated from field: bytes path = 2;
+   */
+  path: Uint8Array;
+
+  /**
+   * Globs as of a .gitignore; with `!` before it what is left out.
+   *
+   * @generated from field: repeated string globs = 3;
+   */
+  globs: string[];
+
+  /**
+   * @generated from field: bool ignore_case = 4;
+   */
+  ignoreCase: boolean;
+
+  /**
+   * `pattern` is a text.
+   *
+   * @generated from field: bool fixed = 5;
+   */
+  fixed: boolean;
+
+  /**
+   * Also what git ignores, and what is hidden.
+   *
+   * @generated from field: bool all = 6;
+   */
+  all: boolean;
+
+  /**
+   * @generated from field: uint32 before_lines = 7;
+   */
+  beforeLines: number;
+
+  /**
+   * @generated from field: uint32 after_lines = 8;
+   */
+  afterLines: number;
+
+  /**
+   * Matching lines that are given at most.
+   *
+   * @generated from field: uint32 limit = 9;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SearchFilesRequest.
+ * Use `create(SearchFilesRequestSchema)` to create a new message.
+ */
+export const SearchFilesRequestSchema: GenMessage<SearchFilesRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 66);
+
+/**
+ * @generated from message pyro.agent.v1.SearchFilesResponse
+ */
+export type SearchFilesResponse = Message<"pyro.agent.v1.SearchFilesResponse"> & {
+  /**
+   * @generated from field: repeated pyro.agent.v1.FoundLine lines = 1;
+   */
+  lines: FoundLine[];
+
+  /**
+   * There is more.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+
+  /**
+   * @generated from field: uint64 searched_files = 3;
+   */
+  searchedFiles: bigint;
+
+  /**
+   * Files that were not looked through to their end, as they are binary.
+   *
+   * @generated from field: uint64 binary_files = 4;
+   */
+  binaryFiles: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.SearchFilesResponse.
+ * Use `create(SearchFilesResponseSchema)` to create a new message.
+ */
+export const SearchFilesResponseSchema: GenMessage<SearchFilesResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 67);
+
+/**
+ * @generated from message pyro.agent.v1.FoundLine
+ */
+export type FoundLine = Message<"pyro.agent.v1.FoundLine"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * From 1.
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+
+  /**
+   * Without its end, at most 2000 bytes.
+   *
+   * @generated from field: bytes text = 3;
+   */
+  text: Uint8Array;
+
+  /**
+   * It is only near a match.
+   *
+   * @generated from field: bool context = 4;
+   */
+  context: boolean;
+
+  /**
+   * The text was cut.
+   *
+   * @generated from field: bool cut = 5;
+   */
+  cut: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.FoundLine.
+ * Use `create(FoundLineSchema)` to create a new message.
+ */
+export const FoundLineSchema: GenMessage<FoundLine> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 68);
+
+/**
  * @generated from enum pyro.agent.v1.PathStatus
  */
 export enum PathStatus {
@@ -1678,6 +2267,42 @@ export enum Stream {
  */
 export const StreamSchema: GenEnum<Stream> = /*@__PURE__*/
   enumDesc(file_pyro_agent_v1_agent, 3);
+
+/**
+ * @generated from enum pyro.agent.v1.FileKind
+ */
+export enum FileKind {
+  /**
+   * @generated from enum value: FILE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FILE_KIND_FILE = 1;
+   */
+  FILE = 1,
+
+  /**
+   * @generated from enum value: FILE_KIND_DIRECTORY = 2;
+   */
+  DIRECTORY = 2,
+
+  /**
+   * @generated from enum value: FILE_KIND_SYMLINK = 3;
+   */
+  SYMLINK = 3,
+
+  /**
+   * @generated from enum value: FILE_KIND_OTHER = 4;
+   */
+  OTHER = 4,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.FileKind.
+ */
+export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 4);
 
 /**
  * @generated from service pyro.agent.v1.Agent
@@ -1890,6 +2515,68 @@ export const Agent: GenService<{
     methodKind: "server_streaming";
     input: typeof CompareRequestSchema;
     output: typeof CompareResponseSchema;
+  },
+  /**
+   * Puts a tree (seed/src/stream.rs) over what is at a path, all of it or nothing: directories are merged, files and links take the place of
+   * files and links. FAILED_PRECONDITION: a directory would take the place of something else, or the reverse.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Push
+   */
+  push: {
+    methodKind: "client_streaming";
+    input: typeof PushRequestSchema;
+    output: typeof PushResponseSchema;
+  },
+  /**
+   * Gives files and trees as one stream, each as it was at one moment.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.Pull
+   */
+  pull: {
+    methodKind: "server_streaming";
+    input: typeof PullRequestSchema;
+    output: typeof PullResponseSchema;
+  },
+  /**
+   * What is in a directory, by its name's bytes.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.ListFiles
+   */
+  listFiles: {
+    methodKind: "unary";
+    input: typeof ListFilesRequestSchema;
+    output: typeof ListFilesResponseSchema;
+  },
+  /**
+   * A range of a file.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.ReadFile
+   */
+  readFile: {
+    methodKind: "unary";
+    input: typeof ReadFileRequestSchema;
+    output: typeof ReadFileResponseSchema;
+  },
+  /**
+   * Puts a file in its place at once: whole, or with one text in it replaced. A file that is there keeps its mode and owner; a new one has its
+   * directory's owner.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.WriteFile
+   */
+  writeFile: {
+    methodKind: "unary";
+    input: typeof WriteFileRequestSchema;
+    output: typeof WriteFileResponseSchema;
+  },
+  /**
+   * Lines that a regular expression is found in.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.SearchFiles
+   */
+  searchFiles: {
+    methodKind: "unary";
+    input: typeof SearchFilesRequestSchema;
+    output: typeof SearchFilesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);

@@ -6,18 +6,23 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// The directories on the way to where one looked last, open: the next place is mostly near.
-pub(crate) struct Places<'t> {
+pub struct Places<'t> {
     root: BorrowedFd<'t>,
     way: Vec<(Vec<u8>, OwnedFd)>,
 }
 
 impl<'t> Places<'t> {
-    pub(crate) fn new(root: BorrowedFd<'t>) -> Self {
+    /// Of the tree in `root`.
+    #[must_use]
+    pub fn new(root: BorrowedFd<'t>) -> Self {
         Self { root, way: Vec::new() }
     }
 
     /// The directory that `path` is in, and its name there.
-    pub(crate) fn parent<'p>(&mut self, path: &'p [u8]) -> Result<(BorrowedFd<'_>, &'p [u8]), Errno> {
+    ///
+    /// # Errors
+    /// What openat(2) says: ENOENT, ENOTDIR or ELOOP where there is no such directory; so does `directory`.
+    pub fn parent<'p>(&mut self, path: &'p [u8]) -> Result<(BorrowedFd<'_>, &'p [u8]), Errno> {
         match path.iter().rposition(|byte| *byte == b'/') {
             Some(slash) => Ok((self.directory(&path[..slash])?, &path[slash + 1..])),
             None => Ok((self.root, path)),
@@ -25,7 +30,7 @@ impl<'t> Places<'t> {
     }
 
     /// A directory of the tree.
-    pub(crate) fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Errno> {
+    pub fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Errno> {
         let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
         let known = self.way.iter().zip(&parts).take_while(|((name, _), part)| name == *part).count();
         self.way.truncate(known);

@@ -1,0 +1,302 @@
+//! Making on the host what a guest's stream has: in a fresh place beside the target, and then one rename.
+//!
+//! Whatever the stream says, nothing is made outside the fresh place: a name is one part of a path that is followed by descriptors, links are
+//! made as text, and what is there already is never opened. Everything belongs to whoever runs this, and has no setuid bit.
+
+use std::ffi::{CString, OsStr};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use pyro_seed::fill::{FillError, Filled, Policy, fill};
+use pyro_seed::removal;
+use pyro_seed::report::Report;
+use rustix::fs::{
+    AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat_with, statat, syncfs,
+};
+use rustix::io::Errno;
+
+/// What is made, and where.
+pub(crate) struct Order<'a> {
+    /// An absolute path whose parent is there.
+    pub(crate) target: &'a [u8],
+    /// Name beside the target that is not taken.
+    pub(crate) fresh: &'a [u8],
+    /// The stream's one entry, which becomes the target; none: the target is a directory with all entries.
+    pub(crate) only: Option<&'a [u8]>,
+    /// Whether something may be there, which this takes the place of.
+    pub(crate) overwrite: bool,
+}
+
+/// Why it was not made. What was there is as it was.
+pub(crate) enum Problem {
+    /// The guest's stream breaks its format, or is another one than was asked for.
+    Hostile(String),
+    /// The target is there.
+    Exists,
+    /// The system refused something about this path.
+    System(Vec<u8>, Errno),
+}
+
+impl From<FillError> for Problem {
+    fn from(error: FillError) -> Self {
+        match error {
+            FillError::Stream(error) => Self::Hostile(error.to_string()),
+            // A name that comes twice, or lies below what is no directory.
+            FillError::System(path, Errno::EXIST | Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {
+                Self::Hostile(format!("{} has no place of its own", pyro_seed::report::printable(&path)))
+            }
+            FillError::System(path, errno) => Self::System(path, errno),
+        }
+    }
+}
+
+/// Makes it.
+pub(crate) fn unpack(stream: impl Read, order: &Order<'_>, report: &mut Report) -> Result<Filled, Problem> {
+    let umask = rustix::process::umask(Mode::empty()).as_raw_mode();
+    let Order { target, fresh, overwrite, .. } = *order;
+    let slash = target.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let (parent, name) = (&target[..slash.max(1)], c_name(&target[slash + 1..])?);
+    let system = |errno| Problem::System(target.to_vec(), errno);
+    let parent = openat(CWD, Path::new(OsStr::from_bytes(parent)), directory_flags(), Mode::empty()).map_err(system)?;
+    if !overwrite && statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(Problem::Exists);
+    }
+    let fresh = Fresh::make(&parent, c_name(fresh)?).map_err(system)?;
+    let mut told = |totals| report.progress(totals);
+    let filled = fill(stream, fresh.directory.as_fd(), Policy::harmless(0), &mut told)?;
+    // Before it is where it is looked for, it is on the disk.
+    syncfs(&fresh.directory).map_err(system)?;
+    match order.only {
+        Some(only) => {
+            let only = c_name(only)?;
+            if names(fresh.directory.as_fd()).map_err(system)? != [only.clone()] {
+                return Err(Problem::Hostile("the guest gave something else than it was asked for".to_owned()));
+            }
+            place((fresh.directory.as_fd(), &only), (parent.as_fd(), &name), overwrite)?;
+        }
+        None => {
+            fchmod(&fresh.directory, Mode::from_raw_mode(0o777 & !umask)).map_err(system)?;
+            place((parent.as_fd(), &fresh.name), (parent.as_fd(), &name), overwrite)?;
+        }
+    }
+    fsync(&parent).map_err(system)?;
+    Ok(filled)
+}
+
+/// A directory of our own beside the target; with whatever is in it in the end it is gone.
+struct Fresh<'a> {
+    parent: &'a OwnedFd,
+    name: CString,
+    directory: OwnedFd,
+}
+
+impl<'a> Fresh<'a> {
+    fn make(parent: &'a OwnedFd, name: CString) -> Result<Self, Errno> {
+        mkdirat(parent, &name, Mode::RWXU)?;
+        let directory = openat(parent, &name, directory_flags() | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Self { parent, name, directory })
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed is left for a person to see.
+        let _ = removal::remove(self.parent.as_fd(), &self.name);
+    }
+}
+
+/// The one step that shows: the new one is there, and the old one, if there was one, in its place.
+fn place(
+    (from, old_name): (BorrowedFd<'_>, &CString),
+    (to, new_name): (BorrowedFd<'_>, &CString),
+    overwrite: bool,
+) -> Result<(), Problem> {
+    let rename = |flags| renameat_with(from, old_name, to, new_name, flags);
+    match rename(RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) if overwrite => rename(RenameFlags::EXCHANGE),
+        Err(Errno::EXIST) => return Err(Problem::Exists),
+        Err(errno) => Err(errno),
+    }
+    .map_err(|errno| Problem::System(new_name.as_bytes().to_vec(), errno))
+}
+
+fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
+}
+
+fn c_name(name: &[u8]) -> Result<CString, Problem> {
+    match CString::new(name) {
+        Ok(c_name) if pyro_seed::stream::is_plain(name) && !name.contains(&b'/') => Ok(c_name),
+        _ => Err(Problem::System(name.to_vec(), Errno::INVAL)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+    use pyro_seed::stream::{Meta, Writer};
+
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("pyro-unpack-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("beside")).unwrap();
+        path
+    }
+
+    fn order<'a>(target: &'a Path, only: Option<&'a [u8]>, overwrite: bool) -> Order<'a> {
+        Order { target: target.as_os_str().as_bytes(), fresh: b".fresh", only, overwrite }
+    }
+
+    fn made(stream: &[u8], order: &Order<'_>) -> Result<Filled, Problem> {
+        unpack(stream, order, &mut Report::silent())
+    }
+
+    fn written(write: impl FnOnce(&mut Writer<&mut Vec<u8>>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes).unwrap();
+        write(&mut writer);
+        writer.end().unwrap();
+        bytes
+    }
+
+    fn file(writer: &mut Writer<&mut Vec<u8>>, path: &[u8], mode: u32, content: &[u8]) {
+        let meta = Meta { mode, uid: 4242, seconds: 7, nanoseconds: 5, ..Meta::default() };
+        writer.file(path, &meta, content.len() as u64).unwrap();
+        writer.chunk(0, content).unwrap();
+        writer.end_file().unwrap();
+    }
+
+    fn listing(root: &Path) -> Vec<String> {
+        let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_comes_whole_without_its_setuid_bit_and_its_owner() {
+        let root = scratch("file");
+        let stream = written(|writer| file(writer, b"name", 0o4755, b"content"));
+        let filled = made(&stream, &order(&root.join("target"), Some(b"name"), false));
+        assert_eq!(filled.ok().map(|filled| filled.lowered), Some(1));
+        let meta = fs::metadata(root.join("target")).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o755, 7, 5));
+        assert_ne!(meta.uid(), 4242);
+        assert_eq!(listing(&root), ["beside", "target"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_is_there_is_only_replaced_when_asked_and_a_link_is_not_followed() {
+        let root = scratch("overwrite");
+        let target = root.join("target");
+        symlink(root.join("beside"), &target).unwrap();
+        let stream = written(|writer| {
+            writer.directory(b"d").unwrap();
+            file(writer, b"d/f", 0o644, b"new");
+            writer.finished(b"d", &Meta { mode: 0o500, ..Meta::default() }).unwrap();
+        });
+        assert!(matches!(made(&stream, &order(&target, Some(b"d"), false)), Err(Problem::Exists)));
+        assert!(fs::symlink_metadata(&target).unwrap().is_symlink());
+        assert!(made(&stream, &order(&target, Some(b"d"), true)).is_ok());
+        assert_eq!(fs::read_to_string(target.join("f")).unwrap(), "new");
+        assert!(listing(&root.join("beside")).is_empty());
+        // And over a directory.
+        let stream = written(|writer| file(writer, b"f", 0o600, b"file"));
+        assert!(made(&stream, &order(&target, Some(b"f"), true)).is_ok());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "file");
+        assert_eq!(listing(&root), ["beside", "target"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn hostile_streams_leave_nothing_and_reach_nothing() {
+        let root = scratch("hostile");
+        let outside = root.join("beside");
+        let link = |writer: &mut Writer<&mut Vec<u8>>| {
+            writer.symlink(b"d", &Meta::default(), outside.as_os_str().as_bytes()).unwrap();
+        };
+        let streams = [
+            written(|writer| {
+                link(writer);
+                file(writer, b"d/f", 0o644, b"through a link");
+            }),
+            written(|writer| {
+                link(writer);
+                writer.directory(b"d").unwrap();
+            }),
+            written(|writer| {
+                link(writer);
+                writer.finished(b"d", &Meta { mode: 0o777, ..Meta::default() }).unwrap();
+            }),
+            written(|writer| {
+                link(writer);
+                writer.link(b"e", b"d/x").unwrap();
+            }),
+            written(|writer| {
+                file(writer, b"d", 0o644, b"one");
+                file(writer, b"d", 0o644, b"two");
+            }),
+            written(|writer| file(writer, b"../beside/f", 0o644, b"up")),
+            written(|writer| file(writer, b"/tmp/pyro-unpack-absolute", 0o644, b"away")),
+            written(|writer| writer.link(b"d", b"../beside").unwrap()),
+            written(|writer| {
+                file(writer, b"d", 0o644, b"one");
+                file(writer, b"more", 0o644, b"than was asked for");
+            }),
+            written(|writer| file(writer, b"other", 0o644, b"than was asked for")),
+            written(|_| ()),
+            Vec::new(),
+        ];
+        for (number, stream) in streams.iter().enumerate() {
+            let found = made(stream, &order(&root.join("target"), Some(b"d"), false));
+            assert!(matches!(found, Err(Problem::Hostile(_))), "stream {number}");
+            assert_eq!(listing(&root), ["beside"], "stream {number}");
+            assert!(listing(&outside).is_empty(), "stream {number}");
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_cut_or_altered_stream_leaves_the_old_target_or_a_whole_new_one(
+            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
+            name in prop::collection::vec(any::<u8>().prop_filter("of a name", |byte| !matches!(byte, 0 | b'/')), 1..20)
+                .prop_filter("a name", |name| !matches!(name.as_slice(), b"." | b"..")),
+        ) {
+            let root = scratch("random");
+            let target = root.join("target");
+            fs::write(&target, "old").unwrap();
+            let mut stream = written(|writer| file(writer, &name, 0o644, b"new content"));
+            let index = at.index(stream.len());
+            if cut { stream.truncate(index) } else { stream[index] = byte }
+            let done = made(&stream, &order(&target, Some(&name), true));
+            if done.is_err() {
+                prop_assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+            }
+            prop_assert_eq!(listing(&root), ["beside", "target"]);
+            fs::remove_dir_all(&root).unwrap();
+        }
+    }
+}
