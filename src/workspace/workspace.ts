@@ -2,14 +2,7 @@
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type {
-  CompareListener,
-  CompareRequest,
-  ExecRequest,
-  Machines,
-  OpenMachine,
-  VolumeState,
-} from "../machine/machine.ts";
+import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
 import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
 import { CalledCommands } from "./called-commands.ts";
 import { CommandLog } from "./command-log.ts";
@@ -21,7 +14,6 @@ import { IdleTimer } from "./idle-timer.ts";
 import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
 import { Pause } from "./pause.ts";
 import { Pins, type PinsView } from "./pins.ts";
-import { pullCommits, type Pulled, type PullRequest } from "./pull/pull.ts";
 import { endOrphans, type LeftDetached } from "./orphans.ts";
 import type { WorkspaceRecord } from "./record.ts";
 import { SavedRecord } from "./saved-record.ts";
@@ -53,7 +45,7 @@ export class Workspace {
   readonly #called: CalledCommands;
   readonly #commands: Commands;
   #retired = false;
-  /** Calls that read files now. */
+  /** Calls that work with its machine now, beside the commands. */
   #readers = 0;
   readonly #record: SavedRecord;
   #machine: OpenMachine | undefined;
@@ -95,6 +87,11 @@ export class Workspace {
 
   get machine(): OpenMachine | undefined {
     return this.#machine;
+  }
+
+  /** Where its volume and its record lie. */
+  get directory(): string {
+    return this.#parts.directory;
   }
 
   get runningCommands(): number {
@@ -259,16 +256,6 @@ export class Workspace {
     return command;
   }
 
-  /**
-   * Brings the commits of its repository into one of the host's. No command of the user's: it has no number, and is not logged.
-   * @throws PyroError as `pullCommits`, invalid_state when it is not started
-   */
-  async pull(request: Omit<PullRequest, "machine" | "scratch">): Promise<Pulled> {
-    const machine = await this.#take(async () => await Promise.resolve(this.#started()), request.signal);
-    this.#active();
-    return await pullCommits({ ...request, machine, scratch: this.#parts.directory });
-  }
-
   /** Its detached commands, while it is started; those of the server before too. */
   async detached(): Promise<DetachedCommands> {
     await this.#adopting;
@@ -290,17 +277,22 @@ export class Workspace {
     }, signal);
   }
 
-  /** Reads files of its machine, beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
-  async readFiles<T>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
+  /** Works with its machine beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
+  async beside<T>(work: (machine: OpenMachine) => Promise<T>, signal: AbortSignal): Promise<T> {
     const machine = await this.#take(async () => await Promise.resolve(this.#started()), signal);
     this.#readers += 1;
     this.#idle.stop();
     try {
-      return await withFiles(machine, work);
+      return await work(machine);
     } finally {
       this.#readers -= 1;
       this.#active();
     }
+  }
+
+  /** Reads files of its machine. @throws PyroError as `beside` */
+  async readFiles<T>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
+    return await this.beside(async (machine) => await withFiles(machine, work), signal);
   }
 
   listSnapshots(): SnapshotView[] {
@@ -329,25 +321,6 @@ export class Workspace {
       this.#active();
       return this.#snapshots().find(name);
     });
-  }
-
-  /** Compares two of its trees, by the names of snapshots; `to` undefined: as it is now. Commands go on meanwhile. */
-  async compare(
-    { from, to, ...options }: Omit<CompareRequest, "signal">,
-    { signal, ...listener }: CompareListener & { signal: AbortSignal },
-  ): Promise<OpenMachine> {
-    const { machine, request } = await this.#take(async () => {
-      const table = this.#snapshots();
-      const trees = { from: table.find(from).id, to: to === undefined ? undefined : table.find(to).id };
-      return await Promise.resolve({ machine: this.#started(), request: { ...options, ...trees, signal } });
-    }, signal);
-    this.#idle.stop();
-    try {
-      await machine.volume?.compare(request, listener);
-      return machine;
-    } finally {
-      this.#active();
-    }
   }
 
   /** From the record first: what the volume still has of it, the next start removes. */

@@ -8,6 +8,7 @@ import { environmentOf, GIT_TRUST } from "../command-line.ts";
 import type { ServerContext } from "../context.ts";
 import { claimStreams, unlessAborted } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
+import { compareTrees } from "../../workspace/compare.ts";
 
 /** Git counts commits within this; otherwise their number is not told. */
 const COUNT_LIMIT_MS = 10_000;
@@ -30,7 +31,7 @@ export function diffHandler(context: ServerContext): DiffHandler {
         includeBinary: input.binary,
         withPatch: !input.name_only,
       };
-      const machine = await workspace.compare(request, {
+      const machine = await compareTrees(workspace, request, {
         signal,
         onSummary: (summary) => {
           found.summary = summary;

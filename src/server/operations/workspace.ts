@@ -7,6 +7,7 @@ import { displayed, environmentOf, GIT_TRUST } from "../command-line.ts";
 import { claimStreams, execute } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
+import { pullCommits } from "../../workspace/pull/pull.ts";
 import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
 import type { NewWorkspace } from "../../workspace/workspaces.ts";
 import { deletedSummary, resetSummary, statusOf, summaryOf } from "../workspace-summary.ts";
@@ -124,7 +125,9 @@ function pullHandler({ workspaces }: ServerContext): Handlers["workspace"]["pull
     }
     const workspace = workspaces.find(reference);
     const env = environmentOf(GIT_TRUST);
-    const pulled = await workspace.pull({ repository, branch, message, path, force, env, signal });
+    const request = { repository, branch, message, path, force, env, signal, scratch: workspace.directory };
+    // No command of the user's: it has no number, and is not logged.
+    const pulled = await workspace.beside(async (machine) => await pullCommits({ ...request, machine }), signal);
     const { commit, before, change, made: made_commit, newCommits: new_commits } = pulled;
     const workspace_id = workspace.record.id;
     return { workspace_id, repository, branch, commit, before, change, new_commits, made_commit };
