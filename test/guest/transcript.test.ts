@@ -44,6 +44,8 @@ test("transcript: a workspace's commands print what it shows, but for what is li
   const changes = join(repo, "changes");
   mkdirSync(changes);
   writeFileSync(join(changes, "note.txt"), "hello from synced workspace\n");
+  mkdirSync(join(repo, "src"));
+  writeFileSync(join(repo, "src", "note.txt"), "hello\n");
   const note = join(repo, "note.txt");
   for (const step of workspaceSteps) {
     const here = (path: string): string => relative(process.cwd(), path);
