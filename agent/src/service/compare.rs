@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{AgentService, messages, volume};
+use super::{AgentService, deep, messages, volume};
 use crate::changes::{Carried, Change, Event, Kind, LineCount, Lost, Options, Status as PathStatus, Summary};
 use crate::proto::{self, compare_response};
 use crate::volume::{Later, Source};
@@ -15,8 +15,6 @@ pub(super) type Events = ReceiverStream<Result<proto::CompareResponse, Status>>;
 
 /// Messages that wait for the host; the comparison then waits too.
 const WAITING_EVENTS: usize = 4;
-/// A tree is gone through by calls of a function for each of its levels.
-const STACK_BYTES: usize = 256 << 20;
 
 impl AgentService {
     /// The work ends soon after the call is cancelled.
@@ -40,7 +38,7 @@ impl AgentService {
                 let _ = sender.blocking_send(Err(volume::failure(&error)));
             }
         };
-        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(messages::internal)?;
+        deep::spawn(work)?;
         Ok(ReceiverStream::new(receiver))
     }
 }

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::volume::state_message;
-use super::{AgentService, messages, volume};
+use super::{AgentService, deep, messages, volume};
 use crate::files::{self, Change, FilesError, Listed, Listing, Search};
 use crate::proto;
 use crate::volume::Volume;
@@ -23,8 +23,6 @@ pub(super) type Pieces = ReceiverStream<Result<proto::PullResponse, Status>>;
 const PIECE_BYTES: usize = 512 << 10;
 /// Messages that wait for the other side.
 const WAITING_PIECES: usize = 4;
-/// A tree is gone through by calls of a function for each of its levels.
-const STACK_BYTES: usize = 256 << 20;
 /// Bytes of a file that one answer has.
 const MAX_READ_BYTES: usize = 1 << 20;
 /// Entries and lines that one answer has.
@@ -85,7 +83,7 @@ impl AgentService {
             };
             let _ = sender.blocking_send(last);
         };
-        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(messages::internal)?;
+        deep::spawn(work)?;
         Ok(ReceiverStream::new(receiver))
     }
 
@@ -183,7 +181,7 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
         // Nobody waits for a call that was cancelled.
         let _ = sender.send(work());
     };
-    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(messages::internal)?;
+    deep::spawn(work)?;
     receiver.await.map_err(messages::internal)
 }
 

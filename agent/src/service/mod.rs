@@ -4,6 +4,7 @@
 mod attach;
 mod commands;
 mod compare;
+mod deep;
 mod files;
 mod messages;
 mod output_body;

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use pyro_seed::stream::MAX_PATH_BYTES;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{AgentService, messages, volume};
+use super::{AgentService, deep, messages, volume};
 use crate::guest::{Configuration, Fresh};
 use crate::proto;
 use crate::seed::{Phase, SeedError, Totals};
@@ -19,9 +18,6 @@ pub(super) type Steps = ReceiverStream<Result<proto::MakeSeedResponse, Status>>;
 const STEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Steps that wait for the host; more are not said.
 const WAITING_STEPS: usize = 4;
-/// A tree is gone through by calls of a function for each of its levels: 4 KiB for each that a path can have. The smallest
-/// machine has 256 MiB, and its kernel refuses what would take all of that.
-const STACK_BYTES: usize = MAX_PATH_BYTES / 2 * (4 << 10);
 
 impl AgentService {
     /// The work goes on when the call is cancelled: the machine is of no other use.
@@ -43,7 +39,7 @@ impl AgentService {
             let last = done.map(|totals| step(Phase::Comparing, totals, true)).map_err(|error| failure(&error));
             let _ = sender.blocking_send(last);
         };
-        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).map_err(messages::internal)?;
+        deep::spawn(work)?;
         Ok(ReceiverStream::new(receiver))
     }
 
