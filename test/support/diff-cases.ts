@@ -11,7 +11,7 @@ import type { CaseWorkspace, WorkspaceCase } from "./workspace-cases.ts";
 /** What git has of a tree: names, contents, links, and whether a file may be executed. */
 const GIT_LOOK = `{ find . -path ./.git -prune -o -type l -printf '%p %l\\n'
   find . -path ./.git -prune -o -type f -perm -100 -printf 'x %p\\n'
-  find . -path ./.git -prune -o -type f -exec cksum {} + ; } | LC_ALL=C sort`;
+  find . -path ./.git -prune -o -type f -exec sha256sum {} + ; } | LC_ALL=C sort`;
 
 /** Twenty ways in which ordinary tools change a tree. */
 const EDITS = `

@@ -93,10 +93,13 @@ export async function inWorkspace({ pyro, memory }: ClientCaseContext, { seed, r
   await run(new CaseWorkspace(pyro, id, directory));
 }
 
-/** Everything but what depends on the file system: a directory's size, and the links that it counts. */
+/**
+ * Everything but what depends on the file system: a directory's size, and the links that it counts. No cksum: that of coreutils 9.1 takes
+ * AVX for usable by CPUID's bit alone, and guests in the nested machine have the bit without XSAVE.
+ */
 export const LOOK = `{ find . -mindepth 1 ! -type d -printf '%p %m %U %G %T@ %s %n %l\\n'
   find . -mindepth 1 -type d -printf '%p %m %U %G %T@\\n'
-  find . -type f -exec cksum {} + ; } | LC_ALL=C sort`;
+  find . -type f -exec sha256sum {} + ; } | LC_ALL=C sort`;
 
 export const lookAt = (directory: string): string =>
   execFileSync("sh", ["-c", LOOK], { cwd: directory, encoding: "utf8", maxBuffer: 64 * 1024 ** 2 });
