@@ -78,7 +78,7 @@ export async function killWorkspacesAtRandom({ pyro, count, seed, memoryMib, onK
 
 /** A tree that is on the disk, for the round to find again. */
 async function prepare(pyro: Pyro, { stopped = false }: Change, round: number): Promise<void> {
-  await sh(pyro, `echo ${round} > tree; head -c 100000 /dev/urandom > random; cksum < random > sum`);
+  await sh(pyro, `echo ${round} > tree; head -c 100000 /dev/urandom > random; sha256sum < random > sum`);
   await dropSnapshot(pyro, "next");
   await pyro.workspace.snapshot.create({ workspace: NAME, snapshot: "before" });
   await pyro.workspace.snapshot.delete({ workspace: NAME, snapshot: "before" });
@@ -124,7 +124,7 @@ async function check(pyro: Pyro, { trees }: Change, { round, name }: { round: nu
     trees.includes(tree) && (tree === "kept" || content === String(round)),
     `round ${round}: the tree is ${content}`,
   );
-  if (tree === "written") await sh(pyro, 'test "$(cksum < random)" = "$(cat sum)"');
+  if (tree === "written") await sh(pyro, 'test "$(sha256sum < random)" = "$(cat sum)"');
   else assert.equal(await sh(pyro, "ls -A"), "numbers\ntree\n");
   assert.equal(await sh(pyro, "tail -n 1 numbers"), "10000\n");
   const { snapshots } = await pyro.workspace.snapshot.list({ workspace: NAME });
