@@ -1,9 +1,8 @@
 /** The table's part about what a workspace has become: the patch, applied to what it began with, gives its tree. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { DiffEvent, DiffResult } from "../../src/contract/diff-operations.ts";
 import type { CaseWorkspace, WorkspaceCase } from "./workspace-cases.ts";
@@ -47,13 +46,14 @@ async function patchOf(
   return { patch: await patch, result, events };
 }
 
-const look = (directory: string): string =>
-  execFileSync("sh", ["-c", GIT_LOOK], { cwd: directory, encoding: "utf8", maxBuffer: 64 * 1024 ** 2 });
+/** A copy of what the workspace began with, outside of it and of any repository. */
+const COPY = "/tmp/copy";
 
-function apply(patch: Buffer, directory: string, ...more: string[]): void {
-  // Not the repository that this directory may be in.
-  const env = { ...process.env, GIT_CEILING_DIRECTORIES: join(directory, "..") };
-  execFileSync("git", ["apply", "--whitespace=nowarn", ...more], { cwd: directory, input: patch, env });
+/** By the guest's git: a host of the table need not have one. */
+async function apply({ pyro, id }: CaseWorkspace, patch: Buffer, ...more: string[]): Promise<void> {
+  const command = ["git", "apply", "--whitespace=nowarn", ...more];
+  const result = await pyro.workspace.exec({ workspace: id, command, cwd: COPY }, { stdin: Readable.from([patch]) });
+  assert.equal(result.exit_code, 0, result.stderr);
 }
 
 export const DIFF_CASES: readonly WorkspaceCase[] = [
@@ -61,18 +61,15 @@ export const DIFF_CASES: readonly WorkspaceCase[] = [
     name: "a diff, applied by git to what the workspace began with, gives its tree, and its reverse the beginning",
     seed,
     run: async (workspace) => {
-      const copy = join(workspace.source, "..", `${workspace.id}-copy`);
-      cpSync(workspace.source, copy, { recursive: true, verbatimSymlinks: true });
+      await workspace.sh(`cp -a . ${COPY}`);
+      const lookAtCopy = async (): Promise<string> => await workspace.sh(`cd ${COPY} && ${GIT_LOOK}`);
+      const before = await lookAtCopy();
       await workspace.sh(EDITS);
       const { patch, result, events } = await patchOf(workspace);
-      try {
-        apply(patch, copy);
-        assert.equal(look(copy), await workspace.sh(GIT_LOOK));
-        apply(patch, copy, "-R");
-        assert.equal(look(copy), look(workspace.source));
-      } finally {
-        execFileSync("rm", ["-r", copy]);
-      }
+      await apply(workspace, patch);
+      assert.equal(await lookAtCopy(), await workspace.sh(GIT_LOOK));
+      await apply(workspace, patch, "-R");
+      assert.equal(await lookAtCopy(), before);
       const { summary, entries } = result;
       assert.deepEqual(events, [{ type: "summary", workspace_id: workspace.id, summary }]);
       assert.equal(summary.total, entries.length);
