@@ -42,7 +42,7 @@ const tests = [
   // One at a time: two guests under emulation on two cores make every deadline a gamble.
   { name: "guest", needs: ["dist", "guests"], concurrency: 1, timeoutSeconds: 900 },
   // One process: the machine that these tests share takes ten seconds to boot and half of this host.
-  { name: "nested", needs: ["dist", "guests"], concurrency: 1, timeoutSeconds: 2400, oneProcess: true },
+  { name: "nested", needs: ["dist", "guests"], concurrency: 1, timeoutSeconds: 3600, oneProcess: true },
 ];
 
 export const STAGES = [...checks, ...tests];

@@ -1,7 +1,7 @@
 /** The table's part below the SDK as it runs in the nested machine, on the driver that PYRO_MACHINE names. */
 import { after, before, test } from "node:test";
 import { driverCases } from "../../support/driver-cases.ts";
-import { observed } from "./slow-case.ts";
+import { CASE_LIMIT, observed } from "./slow-case.ts";
 import { DriverHost, driverOfEnvironment } from "../../support/driver-host.ts";
 
 const machine = driverOfEnvironment();
@@ -11,5 +11,5 @@ before(async () => void (host = await DriverHost.open(machine, 256)));
 after(() => host.close());
 
 for (const { name, run } of driverCases(machine)) {
-  test(name, async () => await observed(async () => await run(host)));
+  test(name, CASE_LIMIT, async () => await observed(async () => await run(host)));
 }

@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 const SLOW_MS = 30_000;
+/** Of a case. Most take seconds, the longest takes one minute; a host whose other tenants are busy was ten times slower for minutes. */
+export const CASE_LIMIT = { timeout: 300_000 };
 
 /** Runs a case; what it prints is shown when one of its file fails. */
 export async function observed(run: () => Promise<void>): Promise<void> {
