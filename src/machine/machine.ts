@@ -294,12 +294,14 @@ export interface OpenRequest {
   /** Undefined: what the guest writes is gone with the machine. */
   readonly volume?: VolumeRequest | undefined;
   readonly signal: AbortSignal;
+  /** Settles when the caller has its answer: the next machine is made ready then, not while this answer is on its way. */
+  readonly answered?: Promise<void> | undefined;
   readonly onPull: (progress: PullProgress) => void;
   readonly onPhase: (phase: "create" | "start", vmId: string | undefined) => void;
 }
 
 /** The machine that a workshop runs in. */
-export type WorkshopRequest = Omit<OpenRequest, "volume" | "onPhase">;
+export type WorkshopRequest = Omit<OpenRequest, "volume" | "onPhase" | "answered">;
 
 /** All machines of one server. */
 export interface Machines {

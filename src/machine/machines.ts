@@ -68,7 +68,10 @@ export async function createMachines(sources: MachineSources, claimed: ReadonlyS
 class MachineTable implements Machines {
   readonly #sources: MachineSources;
   /** Without a kind: adopted. */
-  readonly #held = new Map<string, { machine: OpenMachine; kind?: MachineKind }>();
+  readonly #held = new Map<
+    string,
+    { machine: OpenMachine; kind?: MachineKind; answered?: Promise<void> | undefined }
+  >();
   /** Kinds whose environment is being started from. */
   readonly #starting = new Set<MachineKind>();
   readonly #templates = new SingleFlight<Template, "building">();
@@ -153,7 +156,7 @@ class MachineTable implements Machines {
       throw new PyroError("cancelled", "the start of the machine was cancelled");
     }
     const machine = openMachine(started, describe(kind), () => this.#release(started.id));
-    this.#held.set(machine.id, { machine, kind });
+    this.#held.set(machine.id, { machine, kind, answered: request.answered });
     this.#changed();
     request.onPhase("start", machine.id);
     return machine;
@@ -277,9 +280,13 @@ class MachineTable implements Machines {
     const entry = this.#held.get(id);
     this.#held.delete(id);
     this.#changed();
-    // Not earlier: making a machine ready takes CPU that the command had better use.
+    // Not earlier: making a machine ready takes CPU that the command, and who reads its answer, had better use.
     const mayComeAgain = entry?.machine.volume === undefined;
-    if (entry?.kind !== undefined && mayComeAgain && !this.#stopping.signal.aborted) this.#ready.prepare(entry.kind);
+    if (entry?.kind === undefined || !mayComeAgain) return;
+    const { kind, answered = Promise.resolve() } = entry;
+    void answered.then(() => {
+      if (!this.#stopping.signal.aborted) this.#ready.prepare(kind);
+    });
   }
 
   #changed(): void {

@@ -12,7 +12,6 @@ import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { Rpc } from "./rpc.ts";
 import { withAbsolutePath, withRepository } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
-import { serverEntry } from "./server-start.ts";
 
 export interface PyroOptions {
   /** Where pyro keeps its things. Default: what `env` says. */
@@ -44,7 +43,7 @@ export class Pyro implements Methods {
     const paths = options.paths ?? hostPaths(env);
     this.#connection = new Connection(serverSocketPath(paths), settingsDigest(settingsOf(env, paths)));
     this.#rpc = new Rpc(this.#connection);
-    this.#control = new ServerControl({ paths, env, entry: options.serverEntry ?? serverEntry() }, this.#rpc);
+    this.#control = new ServerControl({ paths, env, entry: options.serverEntry }, this.#rpc);
     this.env = {
       list: this.#method("env", "list"),
       pull: this.#method("env", "pull"),

@@ -2,9 +2,9 @@
 import { ORPCError } from "@orpc/client";
 import { StandardLink } from "@orpc/client/standard";
 import type { StandardRequest } from "@orpc/standard-server";
-import { toStandardBody } from "@orpc/standard-server-node";
 import { PyroError, type SerializedError } from "../contract/error.ts";
 import { REQUEST_BYTES_MAX, WIRE_ERROR_CODE } from "../contract/wire.ts";
+import { readBody } from "./answer-body.ts";
 import { cancelled } from "./cancel.ts";
 import { type Connection, outcomeUnknown } from "./connection.ts";
 import { isIterator, JsonCodec, type LinkContext } from "./json-codec.ts";
@@ -43,7 +43,7 @@ export class Rpc {
         return {
           status: response.statusCode ?? 500,
           headers: response.headers,
-          body: () => toStandardBody(response, signal === undefined ? {} : { signal }),
+          body: async () => await readBody(response),
         };
       },
     };

@@ -9,7 +9,7 @@ import { unlessCancelled } from "./cancel.ts";
 import { mayReplace, mismatchError } from "./mismatch.ts";
 import { isAbsent, NotDone } from "./not-done.ts";
 import type { Rpc } from "./rpc.ts";
-import { type ServerProgram, startServer, waitForSocket } from "./server-start.ts";
+import type { ServerProgram } from "./server-start.ts";
 
 /** From the first look to a server that answers, other clients' starts and stops included. */
 const SERVER_DEADLINE_MS = 60_000;
@@ -106,6 +106,8 @@ export class ServerControl {
   }
 
   async #startOnce(): Promise<void> {
+    // Most calls find a server: they need not load what starts one.
+    const { startServer, waitForSocket } = await import("./server-start.ts");
     if ((await startServer(this.#program)) === "busy") await waitForSocket(this.#program.paths);
   }
 

@@ -23,12 +23,12 @@ const EVIDENCE_BYTES_MAX = 4096;
 export interface ServerProgram {
   readonly paths: HostPaths;
   readonly env: NodeJS.ProcessEnv;
-  /** The server's main module. */
-  readonly entry: string;
+  /** The server's main module; undefined: the one beside this one. */
+  readonly entry: string | undefined;
 }
 
 /** The server's main module, beside this one: bundled or compiled. */
-export function serverEntry(): string {
+function serverEntry(): string {
   const start = dirname(fileURLToPath(import.meta.url));
   for (let directory = start; directory !== dirname(directory); directory = dirname(directory)) {
     const found = ["server-bin.cjs", "server-bin.js"].map((name) => join(directory, name)).find(existsSync);
@@ -93,7 +93,7 @@ function launcherArguments({ paths, entry }: ServerProgram): string[] {
     ["--stderr", log],
     ["--keep-fd", String(READY_FD)],
   ];
-  return [...options.flat(), "--", process.execPath, entry];
+  return [...options.flat(), "--", process.execPath, entry ?? serverEntry()];
 }
 
 async function startOutcome(

@@ -3,6 +3,7 @@ import type { PullProgress } from "../contract/environment.ts";
 import type { MachineEvent, machineOptions } from "../contract/run.ts";
 import type { OpenMachine, OpenRequest } from "../machine/machine.ts";
 import type { ServerContext } from "./context.ts";
+import type { Call } from "./handler.ts";
 
 type OpenInput = z.output<z.ZodObject<typeof machineOptions>> & { readonly environment: string };
 
@@ -10,7 +11,7 @@ type OpenInput = z.output<z.ZodObject<typeof machineOptions>> & { readonly envir
 export async function openMachine(
   { machines }: ServerContext,
   input: OpenInput,
-  { signal, emit }: { signal: AbortSignal; emit: (event: MachineEvent) => void },
+  { signal, emit, ended }: Call<MachineEvent>,
 ): Promise<OpenMachine> {
   return await machines.open({
     environment: input.environment,
@@ -18,6 +19,7 @@ export async function openMachine(
     memoryMib: input.mem_mib,
     machine: input.machine,
     requireIsolation: input.require_isolation,
+    answered: ended,
     ...startCall(input.environment, { signal, emit }),
   });
 }

@@ -12,9 +12,9 @@ const SIGKILL = 9;
 /** A machine that lives as long as the call that opened it, and commands in it. */
 export function machineHandlers(context: ServerContext): Handlers["machine"] {
   return {
-    open: async (input, { signal, emit }) => {
-      const machine = await openMachine(context, input, { signal, emit });
-      await hold(context, machine, { signal, onHeld: () => emit(readyEvent(machine)) });
+    open: async (input, call) => {
+      const machine = await openMachine(context, input, call);
+      await hold(context, machine, { signal: call.signal, onHeld: () => call.emit(readyEvent(machine)) });
       return { vm_id: machine.id };
     },
     exec: async (input, { signal }) => {

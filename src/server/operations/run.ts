@@ -5,13 +5,13 @@ import { openMachine } from "../opening.ts";
 
 /** One command in a machine of its own, which is gone when the answer is sent, whatever happened. */
 export function runHandler(context: ServerContext): Handlers["run"] {
-  return async (input, { signal, emit }) => {
+  return async (input, call) => {
     const streams = await claimStreams(context, input);
     try {
-      const machine = await openMachine(context, input, { signal, emit });
+      const machine = await openMachine(context, input, call);
       try {
-        emit({ type: "machine", phase: "execute", vm_id: machine.id });
-        const { result } = execute(input, { context, machine, streams, signal });
+        call.emit({ type: "machine", phase: "execute", vm_id: machine.id });
+        const { result } = execute(input, { context, machine, streams, signal: call.signal });
         const outcome = await result;
         streams?.finish();
         await machine.close();
