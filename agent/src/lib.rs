@@ -4,7 +4,7 @@
 //! - [`channel`] opens byte streams to the host, each with a [`greeting`],
 //! - [`service`] answers the host's calls on them,
 //! - [`guest`] turns the machine into somebody's: entropy, clock, identity, root file system,
-//! - [`volume`] is what a workspace keeps, [`seed`] what it begins with, [`changes`] what has become of it,
+//! - [`volume`] is what a workspace keeps, [`seed`] what it begins with, [`changes`] what has become of it, and a patch changes it,
 //! - [`exec`] runs commands, and [`reaper`] takes in what died,
 //! - [`alone`] ends a machine that no host comes back to.
 
@@ -19,6 +19,7 @@ pub mod greeting;
 pub mod guest;
 pub mod kernel_files;
 pub mod passwd;
+mod patch;
 pub mod proto;
 pub mod reaper;
 pub mod seed;

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 /// Of git's base85.c: digits that need no escape anywhere.
-pub(super) const DIGITS: &[u8; 85] =
+pub(crate) const DIGITS: &[u8; 85] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 const LINE_BYTES: usize = 52;
 

@@ -14,7 +14,7 @@ mod patch;
 mod quote;
 mod renames;
 mod repository;
-mod sha1;
+pub(crate) mod sha1;
 mod walk;
 
 use std::io::{self, Write};
@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+pub(crate) use binary::DIGITS as BASE_85;
 pub use change::{Carried, Change, Kind, Lost, Side, Status};
 pub use hunks::LineCount;
 pub use narrow::{Narrowed, Node, Touched};

@@ -3,7 +3,7 @@
 const BLOCK_BYTES: usize = 64;
 
 /// A digest in the making.
-pub(super) struct Sha1 {
+pub(crate) struct Sha1 {
     state: [u32; 5],
     block: [u8; BLOCK_BYTES],
     filled: usize,
@@ -11,12 +11,12 @@ pub(super) struct Sha1 {
 }
 
 impl Sha1 {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
         Self { state, block: [0; BLOCK_BYTES], filled: 0, bytes: 0 }
     }
 
-    pub(super) fn add(&mut self, mut data: &[u8]) {
+    pub(crate) fn add(&mut self, mut data: &[u8]) {
         self.bytes += data.len() as u64;
         while !data.is_empty() {
             let taken = data.len().min(BLOCK_BYTES - self.filled);
@@ -30,7 +30,7 @@ impl Sha1 {
         }
     }
 
-    pub(super) fn finish(mut self) -> [u8; 20] {
+    pub(crate) fn finish(mut self) -> [u8; 20] {
         let bits = self.bytes * 8;
         self.add(&[0x80]);
         while self.filled != BLOCK_BYTES - 8 {
@@ -70,20 +70,20 @@ impl Sha1 {
 }
 
 /// A digest of a blob as git names it, in hexadecimal.
-pub(super) fn blob_name(content: &[u8]) -> String {
+pub(crate) fn blob_name(content: &[u8]) -> String {
     let mut digest = blob(content.len() as u64);
     digest.add(content);
     hex(&digest.finish())
 }
 
 /// The digest of a blob of so many bytes, which are still to come.
-pub(super) fn blob(bytes: u64) -> Sha1 {
+pub(crate) fn blob(bytes: u64) -> Sha1 {
     let mut digest = Sha1::new();
     digest.add(format!("blob {bytes}\0").as_bytes());
     digest
 }
 
-pub(super) fn hex(digest: &[u8; 20]) -> String {
+pub(crate) fn hex(digest: &[u8; 20]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

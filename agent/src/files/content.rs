@@ -122,10 +122,11 @@ fn make(
     fchown(&file, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
     let own = before.map_or(0o644, |(_, stat)| stat.st_mode & 0o7777);
     fchmod(&file, Mode::from_raw_mode(mode.unwrap_or(own)))?;
-    before.map_or(Ok(()), |(old, _)| copy_xattrs(old, &file))
+    before.map_or(Ok(()), |(old, _)| copy_xattrs(old.as_fd(), file.as_fd()))
 }
 
-fn copy_xattrs(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+/// Gives a file the extended attributes of another one.
+pub(crate) fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut names = vec![0; XATTR_BYTES];
     let length = rustix::fs::flistxattr(from, &mut names)?;
     let mut value = vec![0; XATTR_BYTES];

@@ -1,9 +1,10 @@
 //! Putting a staged tree over the workspace's, so that all of it is there or nothing is.
 //!
 //! Every step is a rename within one file system: what is new is moved, what takes the place of something is exchanged with it, so that the
-//! old one is kept in the staging place until all is done. Steps are planned first, which finds conflicts before anything is changed,
-//! and are taken back in their order when one fails.
+//! old one is kept in the staging place until all is done, and so is what only goes away. Steps are planned first, which finds conflicts before
+//! anything is changed, and are taken back in their order when one fails.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -26,6 +27,8 @@ enum Kind {
     Replace,
     /// A directory that is there gets the attributes of the staged one.
     Dress,
+    /// What is there is put aside under this number; a directory only when it is empty.
+    Take(usize),
 }
 
 /// One change, and the path that is changed.
@@ -41,6 +44,8 @@ pub(crate) struct Plan {
     steps: Vec<Step>,
     /// Directories whose times a change of what is in them moves.
     touched: Vec<(Vec<u8>, Stat)>,
+    /// What is not there any more when the rest is done.
+    taken: BTreeSet<Vec<u8>>,
 }
 
 impl Plan {
@@ -51,6 +56,30 @@ impl Plan {
     pub(crate) fn make(staged: BorrowedFd<'_>, target: BorrowedFd<'_>, implied: usize) -> Result<Self, FilesError> {
         let mut plan = Self::default();
         plan.look(&mut Vec::new(), (staged, target), implied)?;
+        Ok(plan)
+    }
+
+    /// What takes away what is at these paths, in their order, and then puts `staged` over `target`. All directories of it only lead to files.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub(crate) fn replacing(
+        staged: BorrowedFd<'_>,
+        target: BorrowedFd<'_>,
+        taken: Vec<Vec<u8>>,
+    ) -> Result<Self, FilesError> {
+        let mut plan = Self { taken: taken.iter().cloned().collect(), ..Self::default() };
+        let mut places = Places::new(target);
+        for (number, path) in taken.into_iter().enumerate() {
+            let parent = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
+            if plan.touched.last().is_none_or(|(last, _)| last != parent) {
+                let stat = places.directory(parent).and_then(fstat);
+                let stat = stat.map_err(|errno| FilesError::of("look at", parent, errno))?;
+                plan.touched.push((parent.to_vec(), stat));
+            }
+            plan.steps.push(Step { kind: Kind::Take(number), path });
+        }
+        plan.look(&mut Vec::new(), (staged, target), usize::MAX)?;
         Ok(plan)
     }
 
@@ -97,8 +126,8 @@ impl Plan {
         let new =
             statat(staged, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| system("look at the staged", errno))?;
         let old = match statat(target, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(old) => kind(&old),
-            Err(Errno::NOENT) => {
+            Ok(old) if !self.taken.contains(path) => kind(&old),
+            Ok(_) | Err(Errno::NOENT) => {
                 self.steps.push(Step { kind: Kind::Move, path: path.clone() });
                 return Ok(());
             }
@@ -134,22 +163,23 @@ impl Plan {
         Ok(())
     }
 
-    /// Does it. When a step fails those before it are taken back, the last one first. `before_each` is asked before each step.
+    /// Does it: puts what is in `staged` into `target`, and what goes away into `aside`. When a step fails those before it are taken back, the
+    /// last one first. `before_each` is asked before each step.
     ///
     /// # Errors
     /// The step that failed; [`FilesError::Torn`] when one of those before it could not be taken back either.
     pub(crate) fn apply(
         &self,
-        staged: BorrowedFd<'_>,
-        target: BorrowedFd<'_>,
+        (staged, target): (BorrowedFd<'_>, BorrowedFd<'_>),
+        aside: BorrowedFd<'_>,
         before_each: &mut dyn FnMut(usize) -> Result<(), Errno>,
     ) -> Result<(), FilesError> {
-        let mut merge = Merge { staged: Places::new(staged), target: Places::new(target), done: Vec::new() };
+        let mut merge = Merge { staged: Places::new(staged), target: Places::new(target), aside, done: Vec::new() };
         for (number, step) in self.steps.iter().enumerate() {
             let taken = before_each(number).and_then(|()| merge.take(step));
             if let Err(errno) = taken {
                 let why = match errno {
-                    Errno::EXIST | Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR => {
+                    Errno::EXIST | Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR | Errno::NOTEMPTY => {
                         FilesError::Conflict(format!("{} was changed in the workspace meanwhile", shown(&step.path)))
                     }
                     errno => FilesError::of("change", &step.path, errno),
@@ -164,6 +194,7 @@ impl Plan {
 struct Merge<'t> {
     staged: Places<'t>,
     target: Places<'t>,
+    aside: BorrowedFd<'t>,
     /// What was done, with what a directory was before.
     done: Vec<(Step, Option<Stat>)>,
 }
@@ -186,13 +217,30 @@ impl Merge<'_> {
                 dress(directory, &fstat(self.staged.directory(path)?)?)?;
                 Some(before)
             }
+            Kind::Take(number) => {
+                let (parent, name) = self.target.parent(path)?;
+                renameat_with(parent, name, self.aside, aside_name(*number), RenameFlags::NOREPLACE)?;
+                None
+            }
         };
         self.done.push((step.clone(), before));
         // Somebody may have put a directory there since it was looked at: it is not to be lost with what was staged.
         if *kind == Kind::Replace && self.is_directory(path)? {
             return Err(Errno::ISDIR);
         }
-        Ok(())
+        match kind {
+            Kind::Take(number) => self.refuse_filled(&aside_name(*number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody may have put something into a directory that was empty.
+    fn refuse_filled(&self, name: &CStr) -> Result<(), Errno> {
+        match open(self.aside, name) {
+            Ok(directory) if !names(directory.as_fd())?.is_empty() => Err(Errno::NOTEMPTY),
+            Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn is_directory(&mut self, path: &[u8]) -> Result<bool, Errno> {
@@ -230,9 +278,18 @@ impl Merge<'_> {
                 let (from, _) = self.target.parent(path)?;
                 renameat_with(from, name, to, name, RenameFlags::NOREPLACE)
             }
+            Kind::Take(number) => {
+                let (parent, name) = self.target.parent(path)?;
+                renameat_with(self.aside, aside_name(*number), parent, name, RenameFlags::NOREPLACE)
+            }
             Kind::Dress => before.map_or(Ok(()), |before| dress(self.target.directory(path)?, before)),
         }
     }
+}
+
+fn aside_name(number: usize) -> CString {
+    // Digits have no NUL.
+    CString::new(number.to_string()).unwrap_or_default()
 }
 
 fn dress(directory: BorrowedFd<'_>, like: &Stat) -> Result<(), Errno> {
@@ -304,7 +361,7 @@ mod tests {
         let (staged, target) = (File::open(root.join("staged")).unwrap(), File::open(root.join("target")).unwrap());
         let plan = Plan::make(staged.as_fd(), target.as_fd(), 0)?;
         let mut fault = |number| if Some(number) == fail_at { Err(Errno::NOSPC) } else { Ok(()) };
-        plan.apply(staged.as_fd(), target.as_fd(), &mut fault)?;
+        plan.apply((staged.as_fd(), target.as_fd()), staged.as_fd(), &mut fault)?;
         Ok(plan.steps.len())
     }
 

@@ -13,9 +13,9 @@ mod search;
 use std::fmt;
 use std::io;
 
-pub(crate) use content::{Change, read, write};
+pub(crate) use content::{Change, copy_xattrs, read, write};
 pub(crate) use list::{Listed, Listing, list};
-use merge::Plan;
+pub(crate) use merge::Plan;
 pub(crate) use pull::pull;
 pub(crate) use push::push;
 use pyro_seed::fill::FillError;

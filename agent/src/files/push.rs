@@ -50,7 +50,7 @@ pub(super) fn put<T>(
     if !plan.is_atomic() {
         incoming.keep_before()?;
     }
-    let applied = plan.apply(staged, workspace, &mut |_| Ok(()));
+    let applied = plan.apply((staged, workspace), staged, &mut |_| Ok(()));
     if let Err(FilesError::Torn(_)) = applied {
         incoming.leave_torn();
     }

@@ -22,7 +22,7 @@ pub(super) type Pieces = ReceiverStream<Result<proto::PullResponse, Status>>;
 /// Bytes of a message.
 const PIECE_BYTES: usize = 512 << 10;
 /// Messages that wait for the other side.
-const WAITING_PIECES: usize = 4;
+pub(super) const WAITING_PIECES: usize = 4;
 /// Bytes of a file that one answer has.
 const MAX_READ_BYTES: usize = 1 << 20;
 /// Entries and lines that one answer has.
@@ -175,7 +175,7 @@ impl AgentService {
 }
 
 /// Does work on a thread whose stack is enough for the deepest tree.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let work = move || {
         // Nobody waits for a call that was cancelled.
@@ -186,9 +186,9 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 }
 
 /// A stream that comes in messages.
-struct Incoming {
-    receiver: mpsc::Receiver<Result<Bytes, ()>>,
-    rest: Bytes,
+pub(super) struct Incoming {
+    pub(super) receiver: mpsc::Receiver<Result<Bytes, ()>>,
+    pub(super) rest: Bytes,
 }
 
 impl Read for Incoming {
@@ -254,7 +254,8 @@ fn kind(stat: &Stat) -> proto::FileKind {
     }
 }
 
-fn failure(error: &FilesError) -> Status {
+/// A failure as the host is told of it.
+pub(super) fn failure(error: &FilesError) -> Status {
     match error {
         FilesError::Invalid(text) => Status::invalid_argument(text),
         FilesError::Conflict(text) => Status::failed_precondition(text),

@@ -8,6 +8,7 @@ mod deep;
 mod files;
 mod messages;
 mod output_body;
+mod patch;
 mod routing;
 mod seed;
 mod setup;
@@ -274,5 +275,12 @@ impl Agent for AgentService {
         request: Request<proto::SearchFilesRequest>,
     ) -> Result<Response<proto::SearchFilesResponse>, Status> {
         self.search_text(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn apply_patch(
+        &self,
+        request: Request<Streaming<proto::ApplyPatchRequest>>,
+    ) -> Result<Response<proto::ApplyPatchResponse>, Status> {
+        self.apply_whole_patch(request.into_inner()).await.map(Response::new)
     }
 }

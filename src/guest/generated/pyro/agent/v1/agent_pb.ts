@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pyro/agent/v1/agent.proto.
  */
 export const file_pyro_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJvCg5Db21wYXJlUmVxdWVzdBIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEhcKD2luY2x1ZGVfaWdub3JlZBgDIAEoCBIWCg5pbmNsdWRlX2JpbmFyeRgEIAEoCBISCgp3aXRoX3BhdGNoGAUgASgIIoYBCg9Db21wYXJlUmVzcG9uc2USMAoHc3VtbWFyeRgBIAEoCzIdLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnlIABIPCgVwYXRjaBgCIAEoDEgAEicKBmNoYW5nZRgDIAEoCzIVLnB5cm8uYWdlbnQudjEuQ2hhbmdlSABCBwoFZXZlbnQiqgIKDkNvbXBhcmVTdW1tYXJ5Eg0KBWFkZGVkGAEgASgEEhAKCG1vZGlmaWVkGAIgASgEEg8KB2RlbGV0ZWQYAyABKAQSFAoMdHlwZV9jaGFuZ2VkGAQgASgEEhQKDHRleHRfcGF0Y2hlZBgFIAEoBBIQCghub25fdGV4dBgGIAEoBBIPCgdyZW5hbWVkGAcgASgEEg8KB2lnbm9yZWQYCCABKAQSNQoEbG9zdBgJIAMoCzInLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnkuTG9zdEVudHJ5EhEKCWhlYWRfZnJvbRgKIAEoCRIPCgdoZWFkX3RvGAsgASgJGisKCUxvc3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIqQCCgZDaGFuZ2USDAoEcGF0aBgBIAEoDBIPCgdyZW5hbWVkGAIgASgMEikKBnN0YXR1cxgDIAEoDjIZLnB5cm8uYWdlbnQudjEuUGF0aFN0YXR1cxIlCgRraW5kGAQgASgOMhcucHlyby5hZ2VudC52MS5QYXRoS2luZBIRCgltb2RlX2Zyb20YBSABKA0SDwoHbW9kZV90bxgGIAEoDRIRCglzaXplX2Zyb20YByABKAQSDwoHc2l6ZV90bxgIIAEoBBInCgdjYXJyaWVkGAkgASgOMhYucHlyby5hZ2VudC52MS5DYXJyaWVkEhMKC2xpbmVzX2FkZGVkGAogASgEEhUKDWxpbmVzX3JlbW92ZWQYCyABKAQSDAoEbG9zdBgMIAMoCSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwiMAoLUHVzaFJlcXVlc3QSEwoLZGVzdGluYXRpb24YASABKAwSDAoEZGF0YRgCIAEoDCJsCgxQdXNoUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIPCgdlbnRyaWVzGAIgASgEEg0KBWJ5dGVzGAMgASgEEhAKCHJlcGxhY2VkGAQgASgEIjcKC1B1bGxSZXF1ZXN0EigKBWZpbGVzGAEgAygLMhkucHlyby5hZ2VudC52MS5QdWxsZWRGaWxlIigKClB1bGxlZEZpbGUSDAoEcGF0aBgBIAEoDBIMCgRuYW1lGAIgASgMIkEKDFB1bGxSZXNwb25zZRIMCgRkYXRhGAEgASgMEiMKA2VuZBgCIAEoCzIWLnB5cm8uYWdlbnQudjEuUHVsbEVuZCIxCgdQdWxsRW5kEg8KB3NraXBwZWQYASABKAQSFQoNZmlyc3Rfc2tpcHBlZBgCIAMoCSJRChBMaXN0RmlsZXNSZXF1ZXN0EgwKBHBhdGgYASABKAwSEQoJcmVjdXJzaXZlGAIgASgIEg0KBWxpbWl0GAMgASgNEg0KBWFmdGVyGAQgASgMIkwKEUxpc3RGaWxlc1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5weXJvLmFnZW50LnYxLkZpbGVFbnRyeRIMCgRtb3JlGAIgASgIIpsBCglGaWxlRW50cnkSDAoEcGF0aBgBIAEoDBIlCgRraW5kGAIgASgOMhcucHlyby5hZ2VudC52MS5GaWxlS2luZBIMCgRzaXplGAMgASgEEgwKBG1vZGUYBCABKA0SCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgttb2RpZmllZF9ucxgHIAEoAxIOCgZ0YXJnZXQYCCABKAwiPgoPUmVhZEZpbGVSZXF1ZXN0EgwKBHBhdGgYASABKAwSDgoGb2Zmc2V0GAIgASgEEg0KBWxpbWl0GAMgASgNIjwKEFJlYWRGaWxlUmVzcG9uc2USDAoEZGF0YRgBIAEoDBIMCgRzaXplGAIgASgEEgwKBG1vZGUYAyABKA0ifwoQV3JpdGVGaWxlUmVxdWVzdBIMCgRwYXRoGAEgASgMEgwKBGRhdGEYAiABKAwSLwoLcmVwbGFjZW1lbnQYAyABKAsyGi5weXJvLmFnZW50LnYxLlJlcGxhY2VtZW50EgwKBG1vZGUYBCABKA0SEAoIc2V0X21vZGUYBSABKAgiNAoLUmVwbGFjZW1lbnQSCwoDb2xkGAEgASgMEgsKA25ldxgCIAEoDBILCgNhbGwYAyABKAgicAoRV3JpdGVGaWxlUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIMCgRzaXplGAIgASgEEg8KB2NyZWF0ZWQYAyABKAgSEAoIcmVwbGFjZWQYBCABKAQirQEKElNlYXJjaEZpbGVzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEgwKBHBhdGgYAiABKAwSDQoFZ2xvYnMYAyADKAkSEwoLaWdub3JlX2Nhc2UYBCABKAgSDQoFZml4ZWQYBSABKAgSCwoDYWxsGAYgASgIEhQKDGJlZm9yZV9saW5lcxgHIAEoDRITCgthZnRlcl9saW5lcxgIIAEoDRINCgVsaW1pdBgJIAEoDSJ6ChNTZWFyY2hGaWxlc1Jlc3BvbnNlEicKBWxpbmVzGAEgAygLMhgucHlyby5hZ2VudC52MS5Gb3VuZExpbmUSDAoEbW9yZRgCIAEoCBIWCg5zZWFyY2hlZF9maWxlcxgDIAEoBBIUCgxiaW5hcnlfZmlsZXMYBCABKAQiVQoJRm91bmRMaW5lEgwKBHBhdGgYASABKAwSDgoGbnVtYmVyGAIgASgEEgwKBHRleHQYAyABKAwSDwoHY29udGV4dBgEIAEoCBILCgNjdXQYBSABKAgqkQEKClBhdGhTdGF0dXMSGwoXUEFUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIVChFQQVRIX1NUQVRVU19BRERFRBABEhgKFFBBVEhfU1RBVFVTX01PRElGSUVEEAISFwoTUEFUSF9TVEFUVVNfREVMRVRFRBADEhwKGFBBVEhfU1RBVFVTX1RZUEVfQ0hBTkdFRBAEKoABCghQYXRoS2luZBIZChVQQVRIX0tJTkRfVU5TUEVDSUZJRUQQABISCg5QQVRIX0tJTkRfRklMRRABEhUKEVBBVEhfS0lORF9TWU1MSU5LEAISFwoTUEFUSF9LSU5EX0RJUkVDVE9SWRADEhUKEVBBVEhfS0lORF9TUEVDSUFMEAQqbQoHQ2FycmllZBIXChNDQVJSSUVEX1VOU1BFQ0lGSUVEEAASEAoMQ0FSUklFRF9URVhUEAESEgoOQ0FSUklFRF9CSU5BUlkQAhIQCgxDQVJSSUVEX0hVR0UQAxIRCg1DQVJSSUVEX05FVkVSEAQqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIqfgoIRmlsZUtpbmQSGQoVRklMRV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoORklMRV9LSU5EX0ZJTEUQARIXChNGSUxFX0tJTkRfRElSRUNUT1JZEAISFQoRRklMRV9LSU5EX1NZTUxJTksQAxITCg9GSUxFX0tJTkRfT1RIRVIQBDKCEAoFQWdlbnQSSwoIRGVzY3JpYmUSHi5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuRGVzY3JpYmVSZXNwb25zZRJOCglDb25maWd1cmUSHy5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLkNvbmZpZ3VyZVJlc3BvbnNlEmAKD1ByZXBhcmVUZW1wbGF0ZRIlLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVxdWVzdBomLnB5cm8uYWdlbnQudjEuUHJlcGFyZVRlbXBsYXRlUmVzcG9uc2USQgoFU3RhcnQSGy5weXJvLmFnZW50LnYxLlN0YXJ0UmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RhcnRSZXNwb25zZRJJCgZBdHRhY2gSHC5weXJvLmFnZW50LnYxLkF0dGFjaFJlcXVlc3QaHS5weXJvLmFnZW50LnYxLkF0dGFjaFJlc3BvbnNlKAEwARJECgVTdGRpbhIbLnB5cm8uYWdlbnQudjEuU3RkaW5SZXF1ZXN0GhwucHlyby5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRQoGU2lnbmFsEhwucHlyby5hZ2VudC52MS5TaWduYWxSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5TaWduYWxSZXNwb25zZRJICgdSZWxlYXNlEh0ucHlyby5hZ2VudC52MS5SZWxlYXNlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlc3BvbnNlEj8KBExpc3QSGi5weXJvLmFnZW50LnYxLkxpc3RSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5MaXN0UmVzcG9uc2USXQoOQ3JlYXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuQ3JlYXRlU25hcHNob3RSZXNwb25zZRJdCg5EZWxldGVTbmFwc2hvdBIkLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiUucHlyby5hZ2VudC52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlElEKClN5bmNWb2x1bWUSIC5weXJvLmFnZW50LnYxLlN5bmNWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVzcG9uc2USWgoNRmxhdHRlblZvbHVtZRIjLnB5cm8uYWdlbnQudjEuRmxhdHRlblZvbHVtZVJlcXVlc3QaJC5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXNwb25zZRJNCghNYWtlU2VlZBIeLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXF1ZXN0Gh8ucHlyby5hZ2VudC52MS5NYWtlU2VlZFJlc3BvbnNlMAESVwoMU3Byb3V0Vm9sdW1lEiIucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXF1ZXN0GiMucHlyby5hZ2VudC52MS5TcHJvdXRWb2x1bWVSZXNwb25zZRJFCgZSZXNpemUSHC5weXJvLmFnZW50LnYxLlJlc2l6ZVJlcXVlc3QaHS5weXJvLmFnZW50LnYxLlJlc2l6ZVJlc3BvbnNlEj8KBEtpbGwSGi5weXJvLmFnZW50LnYxLktpbGxSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5LaWxsUmVzcG9uc2USUQoKR3Jvd1ZvbHVtZRIgLnB5cm8uYWdlbnQudjEuR3Jvd1ZvbHVtZVJlcXVlc3QaIS5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXNwb25zZRJOCglDb3VudFBpbnMSHy5weXJvLmFnZW50LnYxLkNvdW50UGluc1JlcXVlc3QaIC5weXJvLmFnZW50LnYxLkNvdW50UGluc1Jlc3BvbnNlEkoKB0NvbXBhcmUSHS5weXJvLmFnZW50LnYxLkNvbXBhcmVSZXF1ZXN0Gh4ucHlyby5hZ2VudC52MS5Db21wYXJlUmVzcG9uc2UwARJBCgRQdXNoEhoucHlyby5hZ2VudC52MS5QdXNoUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuUHVzaFJlc3BvbnNlKAESQQoEUHVsbBIaLnB5cm8uYWdlbnQudjEuUHVsbFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLlB1bGxSZXNwb25zZTABEk4KCUxpc3RGaWxlcxIfLnB5cm8uYWdlbnQudjEuTGlzdEZpbGVzUmVxdWVzdBogLnB5cm8uYWdlbnQudjEuTGlzdEZpbGVzUmVzcG9uc2USSwoIUmVhZEZpbGUSHi5weXJvLmFnZW50LnYxLlJlYWRGaWxlUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuUmVhZEZpbGVSZXNwb25zZRJOCglXcml0ZUZpbGUSHy5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlcXVlc3QaIC5weXJvLmFnZW50LnYxLldyaXRlRmlsZVJlc3BvbnNlElQKC1NlYXJjaEZpbGVzEiEucHlyby5hZ2VudC52MS5TZWFyY2hGaWxlc1JlcXVlc3QaIi5weXJvLmFnZW50LnYxLlNlYXJjaEZpbGVzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChlweXJvL2FnZW50L3YxL2FnZW50LnByb3RvEg1weXJvLmFnZW50LnYxIhEKD0Rlc2NyaWJlUmVxdWVzdCJ7ChBEZXNjcmliZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSFgoOa2VybmVsX3JlbGVhc2UYAiABKAkSEgoKY29uZmlndXJlZBgDIAEoCBIPCgdib290X2lkGAQgASgJEhMKC2Nsb2Nrc291cmNlGAUgASgJIsABChBDb25maWd1cmVSZXF1ZXN0Eg8KB2VudHJvcHkYASABKAwSFAoMdW5peF90aW1lX25zGAIgASgEEhIKCm1hY2hpbmVfaWQYAyABKAkSEAoIaG9zdG5hbWUYBCABKAkSFgoOd29ya3NwYWNlX3BhdGgYBSABKAkSKgoGdm9sdW1lGAYgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTZXR1cBIbChNhbG9uZV9saW1pdF9zZWNvbmRzGAcgASgNIlAKEUNvbmZpZ3VyZVJlc3BvbnNlEg8KB2Jvb3RfaWQYASABKAkSKgoGdm9sdW1lGAIgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSJaCgtWb2x1bWVTZXR1cBIUCgxzbmFwc2hvdF9pZHMYASADKAkSEAoIcmVzZXRfdG8YAiABKAkSDgoGc2VlZGVkGAMgASgIEhMKC2RyaXZlX2J5dGVzGAQgASgEIlQKC1ZvbHVtZVN0YXRlEhwKFHdvcmtzcGFjZV9nZW5lcmF0aW9uGAEgASgEEhMKC3RvdGFsX2J5dGVzGAIgASgEEhIKCnVzZWRfYnl0ZXMYAyABKAQiLAoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJImwKFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRImCgR0cmVlGAIgASgLMhgucHlyby5hZ2VudC52MS5UcmVlQ291bnQiPQoJVHJlZUNvdW50Eg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEAoIY29tcGxldGUYAyABKAgiLAoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90X2lkGAEgASgJIkQKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSI6ChBDb3VudFBpbnNSZXF1ZXN0EhQKDHNuYXBzaG90X2lkcxgBIAMoCRIQCghsaW1pdF9tcxgCIAEoDSJPChFDb3VudFBpbnNSZXNwb25zZRIoCgRwaW5zGAEgAygLMhoucHlyby5hZ2VudC52MS5TbmFwc2hvdFBpbhIQCghjb21wbGV0ZRgCIAEoCCIxCgtTbmFwc2hvdFBpbhITCgtzbmFwc2hvdF9pZBgBIAEoCRINCgVieXRlcxgCIAEoBCIoChFHcm93Vm9sdW1lUmVxdWVzdBITCgtkcml2ZV9ieXRlcxgBIAEoBCJAChJHcm93Vm9sdW1lUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZSIhChFTeW5jVm9sdW1lUmVxdWVzdBIMCgR0cmltGAEgASgIIkAKElN5bmNWb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIhYKFEZsYXR0ZW5Wb2x1bWVSZXF1ZXN0IkMKFUZsYXR0ZW5Wb2x1bWVSZXNwb25zZRIqCgZ2b2x1bWUYASABKAsyGi5weXJvLmFnZW50LnYxLlZvbHVtZVN0YXRlIjgKD01ha2VTZWVkUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCJTChBNYWtlU2VlZFJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEQoJY29tcGFyaW5nGAMgASgIEgwKBGRvbmUYBCABKAgiPAoTU3Byb3V0Vm9sdW1lUmVxdWVzdBIPCgdlbnRyb3B5GAEgASgMEhQKDHVuaXhfdGltZV9ucxgCIAEoBCIWChRTcHJvdXRWb2x1bWVSZXNwb25zZSJvCg5Db21wYXJlUmVxdWVzdBIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEhcKD2luY2x1ZGVfaWdub3JlZBgDIAEoCBIWCg5pbmNsdWRlX2JpbmFyeRgEIAEoCBISCgp3aXRoX3BhdGNoGAUgASgIIoYBCg9Db21wYXJlUmVzcG9uc2USMAoHc3VtbWFyeRgBIAEoCzIdLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnlIABIPCgVwYXRjaBgCIAEoDEgAEicKBmNoYW5nZRgDIAEoCzIVLnB5cm8uYWdlbnQudjEuQ2hhbmdlSABCBwoFZXZlbnQiqgIKDkNvbXBhcmVTdW1tYXJ5Eg0KBWFkZGVkGAEgASgEEhAKCG1vZGlmaWVkGAIgASgEEg8KB2RlbGV0ZWQYAyABKAQSFAoMdHlwZV9jaGFuZ2VkGAQgASgEEhQKDHRleHRfcGF0Y2hlZBgFIAEoBBIQCghub25fdGV4dBgGIAEoBBIPCgdyZW5hbWVkGAcgASgEEg8KB2lnbm9yZWQYCCABKAQSNQoEbG9zdBgJIAMoCzInLnB5cm8uYWdlbnQudjEuQ29tcGFyZVN1bW1hcnkuTG9zdEVudHJ5EhEKCWhlYWRfZnJvbRgKIAEoCRIPCgdoZWFkX3RvGAsgASgJGisKCUxvc3RFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIqQCCgZDaGFuZ2USDAoEcGF0aBgBIAEoDBIPCgdyZW5hbWVkGAIgASgMEikKBnN0YXR1cxgDIAEoDjIZLnB5cm8uYWdlbnQudjEuUGF0aFN0YXR1cxIlCgRraW5kGAQgASgOMhcucHlyby5hZ2VudC52MS5QYXRoS2luZBIRCgltb2RlX2Zyb20YBSABKA0SDwoHbW9kZV90bxgGIAEoDRIRCglzaXplX2Zyb20YByABKAQSDwoHc2l6ZV90bxgIIAEoBBInCgdjYXJyaWVkGAkgASgOMhYucHlyby5hZ2VudC52MS5DYXJyaWVkEhMKC2xpbmVzX2FkZGVkGAogASgEEhUKDWxpbmVzX3JlbW92ZWQYCyABKAQSDAoEbG9zdBgMIAMoCSJDChZQcmVwYXJlVGVtcGxhdGVSZXF1ZXN0EhEKCXdhcm1fYXJndhgBIAMoCRIWCg53b3Jrc3BhY2VfcGF0aBgCIAEoCSIZChdQcmVwYXJlVGVtcGxhdGVSZXNwb25zZSKYAgoMU3RhcnRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDAoEYXJndhgCIAMoDBI3CgtlbnZpcm9ubWVudBgDIAMoCzIiLnB5cm8uYWdlbnQudjEuRW52aXJvbm1lbnRWYXJpYWJsZRIZChF3b3JraW5nX2RpcmVjdG9yeRgEIAEoDBIMCgR1c2VyGAUgASgJEhUKDXRpbWVfbGltaXRfbXMYBiABKAQSDQoFc3RkaW4YByABKAgSFAoMdW5peF90aW1lX25zGAggASgEEikKCHRlcm1pbmFsGAkgASgLMhcucHlyby5hZ2VudC52MS5UZXJtaW5hbBISCgprZWVwX2J5dGVzGAogASgNEgwKBG5vdGUYCyABKAwiMgoTRW52aXJvbm1lbnRWYXJpYWJsZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIikKCFRlcm1pbmFsEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIcCg1TdGFydFJlc3BvbnNlEgsKA3BpZBgBIAEoDSJkCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSFQoNc3Rkb3V0X29mZnNldBgCIAEoBBIVCg1zdGRlcnJfb2Zmc2V0GAMgASgEEhQKDHNraXBfZHJvcHBlZBgEIAEoCCJnCg5BdHRhY2hSZXNwb25zZRInCgZvdXRwdXQYASABKAsyFS5weXJvLmFnZW50LnYxLk91dHB1dEgAEiMKBGV4aXQYAiABKAsyEy5weXJvLmFnZW50LnYxLkV4aXRIAEIHCgVldmVudCJNCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUucHlyby5hZ2VudC52MS5TdHJlYW0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiqgEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoDUgAEhMKCXRpbWVkX291dBgDIAEoCEgAEjQKDXN0YXJ0X2ZhaWx1cmUYBCABKAsyGy5weXJvLmFnZW50LnYxLlN0YXJ0RmFpbHVyZUgAEhMKC2R1cmF0aW9uX21zGAUgASgEEhUKDW91dF9vZl9tZW1vcnkYBiABKAhCCQoHb3V0Y29tZSJCCgxTdGFydEZhaWx1cmUSEgoKc2hlbGxfY29kZRgBIAEoDRINCgVlcnJubxgCIAEoBRIPCgdtZXNzYWdlGAMgASgJIkoKDFN0ZGluUmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEgsKA2VuZBgEIAEoCCI3Cg1TdGRpblJlc3BvbnNlEhYKDmFjY2VwdGVkX2J5dGVzGAEgASgEEg4KBmNsb3NlZBgCIAEoCCIwCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSDgoGc2lnbmFsGAIgASgNIiMKDlNpZ25hbFJlc3BvbnNlEhEKCWRlbGl2ZXJlZBgBIAEoCCJLCg1SZXNpemVSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSKQoIdGVybWluYWwYAiABKAsyFy5weXJvLmFnZW50LnYxLlRlcm1pbmFsIhAKDlJlc2l6ZVJlc3BvbnNlIh4KC0tpbGxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiDgoMS2lsbFJlc3BvbnNlIiEKDlJlbGVhc2VSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlIg0KC0xpc3RSZXF1ZXN0IjgKDExpc3RSZXNwb25zZRIoCghjb21tYW5kcxgBIAMoCzIWLnB5cm8uYWdlbnQudjEuQ29tbWFuZCLBAQoHQ29tbWFuZBIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIPCgdydW5uaW5nGAMgASgIEhQKDHN0ZG91dF9ieXRlcxgEIAEoBBIUCgxzdGRlcnJfYnl0ZXMYBSABKAQSIQoEZXhpdBgGIAEoCzITLnB5cm8uYWdlbnQudjEuRXhpdBIUCgxzdGRvdXRfc3RhcnQYByABKAQSFAoMc3RkZXJyX3N0YXJ0GAggASgEEgwKBG5vdGUYCSABKAwiMAoLUHVzaFJlcXVlc3QSEwoLZGVzdGluYXRpb24YASABKAwSDAoEZGF0YRgCIAEoDCJsCgxQdXNoUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIPCgdlbnRyaWVzGAIgASgEEg0KBWJ5dGVzGAMgASgEEhAKCHJlcGxhY2VkGAQgASgEIjcKC1B1bGxSZXF1ZXN0EigKBWZpbGVzGAEgAygLMhkucHlyby5hZ2VudC52MS5QdWxsZWRGaWxlIigKClB1bGxlZEZpbGUSDAoEcGF0aBgBIAEoDBIMCgRuYW1lGAIgASgMIkEKDFB1bGxSZXNwb25zZRIMCgRkYXRhGAEgASgMEiMKA2VuZBgCIAEoCzIWLnB5cm8uYWdlbnQudjEuUHVsbEVuZCIxCgdQdWxsRW5kEg8KB3NraXBwZWQYASABKAQSFQoNZmlyc3Rfc2tpcHBlZBgCIAMoCSJRChBMaXN0RmlsZXNSZXF1ZXN0EgwKBHBhdGgYASABKAwSEQoJcmVjdXJzaXZlGAIgASgIEg0KBWxpbWl0GAMgASgNEg0KBWFmdGVyGAQgASgMIkwKEUxpc3RGaWxlc1Jlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC5weXJvLmFnZW50LnYxLkZpbGVFbnRyeRIMCgRtb3JlGAIgASgIIpsBCglGaWxlRW50cnkSDAoEcGF0aBgBIAEoDBIlCgRraW5kGAIgASgOMhcucHlyby5hZ2VudC52MS5GaWxlS2luZBIMCgRzaXplGAMgASgEEgwKBG1vZGUYBCABKA0SCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgttb2RpZmllZF9ucxgHIAEoAxIOCgZ0YXJnZXQYCCABKAwiPgoPUmVhZEZpbGVSZXF1ZXN0EgwKBHBhdGgYASABKAwSDgoGb2Zmc2V0GAIgASgEEg0KBWxpbWl0GAMgASgNIjwKEFJlYWRGaWxlUmVzcG9uc2USDAoEZGF0YRgBIAEoDBIMCgRzaXplGAIgASgEEgwKBG1vZGUYAyABKA0ifwoQV3JpdGVGaWxlUmVxdWVzdBIMCgRwYXRoGAEgASgMEgwKBGRhdGEYAiABKAwSLwoLcmVwbGFjZW1lbnQYAyABKAsyGi5weXJvLmFnZW50LnYxLlJlcGxhY2VtZW50EgwKBG1vZGUYBCABKA0SEAoIc2V0X21vZGUYBSABKAgiNAoLUmVwbGFjZW1lbnQSCwoDb2xkGAEgASgMEgsKA25ldxgCIAEoDBILCgNhbGwYAyABKAgicAoRV3JpdGVGaWxlUmVzcG9uc2USKgoGdm9sdW1lGAEgASgLMhoucHlyby5hZ2VudC52MS5Wb2x1bWVTdGF0ZRIMCgRzaXplGAIgASgEEg8KB2NyZWF0ZWQYAyABKAgSEAoIcmVwbGFjZWQYBCABKAQirQEKElNlYXJjaEZpbGVzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEgwKBHBhdGgYAiABKAwSDQoFZ2xvYnMYAyADKAkSEwoLaWdub3JlX2Nhc2UYBCABKAgSDQoFZml4ZWQYBSABKAgSCwoDYWxsGAYgASgIEhQKDGJlZm9yZV9saW5lcxgHIAEoDRITCgthZnRlcl9saW5lcxgIIAEoDRINCgVsaW1pdBgJIAEoDSJ6ChNTZWFyY2hGaWxlc1Jlc3BvbnNlEicKBWxpbmVzGAEgAygLMhgucHlyby5hZ2VudC52MS5Gb3VuZExpbmUSDAoEbW9yZRgCIAEoCBIWCg5zZWFyY2hlZF9maWxlcxgDIAEoBBIUCgxiaW5hcnlfZmlsZXMYBCABKAQiVQoJRm91bmRMaW5lEgwKBHBhdGgYASABKAwSDgoGbnVtYmVyGAIgASgEEgwKBHRleHQYAyABKAwSDwoHY29udGV4dBgEIAEoCBILCgNjdXQYBSABKAgiXAoRQXBwbHlQYXRjaFJlcXVlc3QSLAoHb3B0aW9ucxgBIAEoCzIbLnB5cm8uYWdlbnQudjEuUGF0Y2hPcHRpb25zEgwKBGRhdGEYAiABKAwSCwoDZW5kGAMgASgIIlAKDFBhdGNoT3B0aW9ucxINCgVzdHJpcBgBIAEoDRIRCglzZXRfc3RyaXAYAiABKAgSDwoHcmV2ZXJzZRgDIAEoCBINCgVjaGVjaxgEIAEoCCLFAQoSQXBwbHlQYXRjaFJlc3BvbnNlEioKBnZvbHVtZRgBIAEoCzIaLnB5cm8uYWdlbnQudjEuVm9sdW1lU3RhdGUSKQoFZmlsZXMYAiADKAsyGi5weXJvLmFnZW50LnYxLlBhdGNoZWRGaWxlEhIKCmZpbGVfY291bnQYAyABKAQSLQoIZmFpbHVyZXMYBCADKAsyGy5weXJvLmFnZW50LnYxLlBhdGNoRmFpbHVyZRIVCg1mYWlsdXJlX2NvdW50GAUgASgEIqoBCgtQYXRjaGVkRmlsZRIMCgRwYXRoGAEgASgMEgwKBGZyb20YAiABKAwSKgoGYWN0aW9uGAMgASgOMhoucHlyby5hZ2VudC52MS5QYXRjaEFjdGlvbhITCgtsaW5lc19hZGRlZBgEIAEoBBIVCg1saW5lc19yZW1vdmVkGAUgASgEEicKBW1vdmVkGAYgAygLMhgucHlyby5hZ2VudC52MS5Nb3ZlZEh1bmsiNwoJTW92ZWRIdW5rEgwKBGh1bmsYASABKA0SDAoEbGluZRgCIAEoBBIOCgZvZmZzZXQYAyABKAMi4gEKDFBhdGNoRmFpbHVyZRIMCgRwYXRoGAEgASgMEjEKBnJlYXNvbhgCIAEoDjIhLnB5cm8uYWdlbnQudjEuUGF0Y2hGYWlsdXJlUmVhc29uEgwKBGh1bmsYAyABKA0SEgoKcGF0Y2hfbGluZRgEIAEoBBIMCgRsaW5lGAUgASgEEioKCGV4cGVjdGVkGAYgASgLMhgucHlyby5hZ2VudC52MS5QYXRjaFRleHQSJwoFZm91bmQYByABKAsyGC5weXJvLmFnZW50LnYxLlBhdGNoVGV4dBIMCgR0ZXh0GAggASgJIhkKCVBhdGNoVGV4dBIMCgR0ZXh0GAEgASgMKpEBCgpQYXRoU3RhdHVzEhsKF1BBVEhfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFQoRUEFUSF9TVEFUVVNfQURERUQQARIYChRQQVRIX1NUQVRVU19NT0RJRklFRBACEhcKE1BBVEhfU1RBVFVTX0RFTEVURUQQAxIcChhQQVRIX1NUQVRVU19UWVBFX0NIQU5HRUQQBCqAAQoIUGF0aEtpbmQSGQoVUEFUSF9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOUEFUSF9LSU5EX0ZJTEUQARIVChFQQVRIX0tJTkRfU1lNTElOSxACEhcKE1BBVEhfS0lORF9ESVJFQ1RPUlkQAxIVChFQQVRIX0tJTkRfU1BFQ0lBTBAEKm0KB0NhcnJpZWQSFwoTQ0FSUklFRF9VTlNQRUNJRklFRBAAEhAKDENBUlJJRURfVEVYVBABEhIKDkNBUlJJRURfQklOQVJZEAISEAoMQ0FSUklFRF9IVUdFEAMSEQoNQ0FSUklFRF9ORVZFUhAEKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACKn4KCEZpbGVLaW5kEhkKFUZJTEVfS0lORF9VTlNQRUNJRklFRBAAEhIKDkZJTEVfS0lORF9GSUxFEAESFwoTRklMRV9LSU5EX0RJUkVDVE9SWRACEhUKEUZJTEVfS0lORF9TWU1MSU5LEAMSEwoPRklMRV9LSU5EX09USEVSEAQqqwEKC1BhdGNoQWN0aW9uEhwKGFBBVENIX0FDVElPTl9VTlNQRUNJRklFRBAAEhYKElBBVENIX0FDVElPTl9BRERFRBABEhkKFVBBVENIX0FDVElPTl9NT0RJRklFRBACEhgKFFBBVENIX0FDVElPTl9ERUxFVEVEEAMSGAoUUEFUQ0hfQUNUSU9OX1JFTkFNRUQQBBIXChNQQVRDSF9BQ1RJT05fQ09QSUVEEAUq6AIKElBhdGNoRmFpbHVyZVJlYXNvbhIkCiBQQVRDSF9GQUlMVVJFX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHVBBVENIX0ZBSUxVUkVfUkVBU09OX05PX01BVENIEAESIAocUEFUQ0hfRkFJTFVSRV9SRUFTT05fT1ZFUkxBUBACEiAKHFBBVENIX0ZBSUxVUkVfUkVBU09OX01JU1NJTkcQAxIfChtQQVRDSF9GQUlMVVJFX1JFQVNPTl9FWElTVFMQBBIdChlQQVRDSF9GQUlMVVJFX1JFQVNPTl9QQVRIEAUSHQoZUEFUQ0hfRkFJTFVSRV9SRUFTT05fS0lORBAGEiAKHFBBVENIX0ZBSUxVUkVfUkVBU09OX0NPTlRFTlQQBxIeChpQQVRDSF9GQUlMVVJFX1JFQVNPTl9MSU1JVBAIEiQKIFBBVENIX0ZBSUxVUkVfUkVBU09OX1VOU1VQUE9SVEVEEAky1xAKBUFnZW50EksKCERlc2NyaWJlEh4ucHlyby5hZ2VudC52MS5EZXNjcmliZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLkRlc2NyaWJlUmVzcG9uc2USTgoJQ29uZmlndXJlEh8ucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db25maWd1cmVSZXNwb25zZRJgCg9QcmVwYXJlVGVtcGxhdGUSJS5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlcXVlc3QaJi5weXJvLmFnZW50LnYxLlByZXBhcmVUZW1wbGF0ZVJlc3BvbnNlEkIKBVN0YXJ0EhsucHlyby5hZ2VudC52MS5TdGFydFJlcXVlc3QaHC5weXJvLmFnZW50LnYxLlN0YXJ0UmVzcG9uc2USSQoGQXR0YWNoEhwucHlyby5hZ2VudC52MS5BdHRhY2hSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5BdHRhY2hSZXNwb25zZSgBMAESRAoFU3RkaW4SGy5weXJvLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLnB5cm8uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkUKBlNpZ25hbBIcLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLnB5cm8uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USSAoHUmVsZWFzZRIdLnB5cm8uYWdlbnQudjEuUmVsZWFzZVJlcXVlc3QaHi5weXJvLmFnZW50LnYxLlJlbGVhc2VSZXNwb25zZRI/CgRMaXN0EhoucHlyby5hZ2VudC52MS5MaXN0UmVxdWVzdBobLnB5cm8uYWdlbnQudjEuTGlzdFJlc3BvbnNlEl0KDkNyZWF0ZVNuYXBzaG90EiQucHlyby5hZ2VudC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaJS5weXJvLmFnZW50LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USXQoORGVsZXRlU25hcHNob3QSJC5weXJvLmFnZW50LnYxLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBolLnB5cm8uYWdlbnQudjEuRGVsZXRlU25hcHNob3RSZXNwb25zZRJRCgpTeW5jVm9sdW1lEiAucHlyby5hZ2VudC52MS5TeW5jVm9sdW1lUmVxdWVzdBohLnB5cm8uYWdlbnQudjEuU3luY1ZvbHVtZVJlc3BvbnNlEloKDUZsYXR0ZW5Wb2x1bWUSIy5weXJvLmFnZW50LnYxLkZsYXR0ZW5Wb2x1bWVSZXF1ZXN0GiQucHlyby5hZ2VudC52MS5GbGF0dGVuVm9sdW1lUmVzcG9uc2USTQoITWFrZVNlZWQSHi5weXJvLmFnZW50LnYxLk1ha2VTZWVkUmVxdWVzdBofLnB5cm8uYWdlbnQudjEuTWFrZVNlZWRSZXNwb25zZTABElcKDFNwcm91dFZvbHVtZRIiLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVxdWVzdBojLnB5cm8uYWdlbnQudjEuU3Byb3V0Vm9sdW1lUmVzcG9uc2USRQoGUmVzaXplEhwucHlyby5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ucHlyby5hZ2VudC52MS5SZXNpemVSZXNwb25zZRI/CgRLaWxsEhoucHlyby5hZ2VudC52MS5LaWxsUmVxdWVzdBobLnB5cm8uYWdlbnQudjEuS2lsbFJlc3BvbnNlElEKCkdyb3dWb2x1bWUSIC5weXJvLmFnZW50LnYxLkdyb3dWb2x1bWVSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5Hcm93Vm9sdW1lUmVzcG9uc2USTgoJQ291bnRQaW5zEh8ucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Db3VudFBpbnNSZXNwb25zZRJKCgdDb21wYXJlEh0ucHlyby5hZ2VudC52MS5Db21wYXJlUmVxdWVzdBoeLnB5cm8uYWdlbnQudjEuQ29tcGFyZVJlc3BvbnNlMAESQQoEUHVzaBIaLnB5cm8uYWdlbnQudjEuUHVzaFJlcXVlc3QaGy5weXJvLmFnZW50LnYxLlB1c2hSZXNwb25zZSgBEkEKBFB1bGwSGi5weXJvLmFnZW50LnYxLlB1bGxSZXF1ZXN0GhsucHlyby5hZ2VudC52MS5QdWxsUmVzcG9uc2UwARJOCglMaXN0RmlsZXMSHy5weXJvLmFnZW50LnYxLkxpc3RGaWxlc1JlcXVlc3QaIC5weXJvLmFnZW50LnYxLkxpc3RGaWxlc1Jlc3BvbnNlEksKCFJlYWRGaWxlEh4ucHlyby5hZ2VudC52MS5SZWFkRmlsZVJlcXVlc3QaHy5weXJvLmFnZW50LnYxLlJlYWRGaWxlUmVzcG9uc2USTgoJV3JpdGVGaWxlEh8ucHlyby5hZ2VudC52MS5Xcml0ZUZpbGVSZXF1ZXN0GiAucHlyby5hZ2VudC52MS5Xcml0ZUZpbGVSZXNwb25zZRJUCgtTZWFyY2hGaWxlcxIhLnB5cm8uYWdlbnQudjEuU2VhcmNoRmlsZXNSZXF1ZXN0GiIucHlyby5hZ2VudC52MS5TZWFyY2hGaWxlc1Jlc3BvbnNlElMKCkFwcGx5UGF0Y2gSIC5weXJvLmFnZW50LnYxLkFwcGx5UGF0Y2hSZXF1ZXN0GiEucHlyby5hZ2VudC52MS5BcHBseVBhdGNoUmVzcG9uc2UoAWIGcHJvdG8z");
 
 /**
  * @generated from message pyro.agent.v1.DescribeRequest
@@ -2133,6 +2133,282 @@ export const FoundLineSchema: GenMessage<FoundLine> = /*@__PURE__*/
   messageDesc(file_pyro_agent_v1_agent, 68);
 
 /**
+ * @generated from message pyro.agent.v1.ApplyPatchRequest
+ */
+export type ApplyPatchRequest = Message<"pyro.agent.v1.ApplyPatchRequest"> & {
+  /**
+   * First message only.
+   *
+   * @generated from field: pyro.agent.v1.PatchOptions options = 1;
+   */
+  options?: PatchOptions | undefined;
+
+  /**
+   * The next bytes of the patch, at most 1 MiB.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+
+  /**
+   * Last message only: that was all. A stream that ends without it is given up.
+   *
+   * @generated from field: bool end = 3;
+   */
+  end: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ApplyPatchRequest.
+ * Use `create(ApplyPatchRequestSchema)` to create a new message.
+ */
+export const ApplyPatchRequestSchema: GenMessage<ApplyPatchRequest> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 69);
+
+/**
+ * @generated from message pyro.agent.v1.PatchOptions
+ */
+export type PatchOptions = Message<"pyro.agent.v1.PatchOptions"> & {
+  /**
+   * Parts that are taken off each name, where `set_strip` is; otherwise 1, and 0 for names without a slash in a patch that is not git's.
+   *
+   * @generated from field: uint32 strip = 1;
+   */
+  strip: number;
+
+  /**
+   * @generated from field: bool set_strip = 2;
+   */
+  setStrip: boolean;
+
+  /**
+   * The patch is taken back.
+   *
+   * @generated from field: bool reverse = 3;
+   */
+  reverse: boolean;
+
+  /**
+   * Nothing is changed.
+   *
+   * @generated from field: bool check = 4;
+   */
+  check: boolean;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PatchOptions.
+ * Use `create(PatchOptionsSchema)` to create a new message.
+ */
+export const PatchOptionsSchema: GenMessage<PatchOptions> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 70);
+
+/**
+ * @generated from message pyro.agent.v1.ApplyPatchResponse
+ */
+export type ApplyPatchResponse = Message<"pyro.agent.v1.ApplyPatchResponse"> & {
+  /**
+   * @generated from field: pyro.agent.v1.VolumeState volume = 1;
+   */
+  volume?: VolumeState | undefined;
+
+  /**
+   * The first ones, in the patch's order.
+   *
+   * @generated from field: repeated pyro.agent.v1.PatchedFile files = 2;
+   */
+  files: PatchedFile[];
+
+  /**
+   * All of them.
+   *
+   * @generated from field: uint64 file_count = 3;
+   */
+  fileCount: bigint;
+
+  /**
+   * The first ones, in the patch's order. With any nothing was changed.
+   *
+   * @generated from field: repeated pyro.agent.v1.PatchFailure failures = 4;
+   */
+  failures: PatchFailure[];
+
+  /**
+   * All of them.
+   *
+   * @generated from field: uint64 failure_count = 5;
+   */
+  failureCount: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.ApplyPatchResponse.
+ * Use `create(ApplyPatchResponseSchema)` to create a new message.
+ */
+export const ApplyPatchResponseSchema: GenMessage<ApplyPatchResponse> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 71);
+
+/**
+ * @generated from message pyro.agent.v1.PatchedFile
+ */
+export type PatchedFile = Message<"pyro.agent.v1.PatchedFile"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * The file that it was, or is a copy of; empty: none.
+   *
+   * @generated from field: bytes from = 2;
+   */
+  from: Uint8Array;
+
+  /**
+   * @generated from field: pyro.agent.v1.PatchAction action = 3;
+   */
+  action: PatchAction;
+
+  /**
+   * @generated from field: uint64 lines_added = 4;
+   */
+  linesAdded: bigint;
+
+  /**
+   * @generated from field: uint64 lines_removed = 5;
+   */
+  linesRemoved: bigint;
+
+  /**
+   * Hunks that are not where their numbers say.
+   *
+   * @generated from field: repeated pyro.agent.v1.MovedHunk moved = 6;
+   */
+  moved: MovedHunk[];
+};
+
+/**
+ * Describes the message pyro.agent.v1.PatchedFile.
+ * Use `create(PatchedFileSchema)` to create a new message.
+ */
+export const PatchedFileSchema: GenMessage<PatchedFile> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 72);
+
+/**
+ * @generated from message pyro.agent.v1.MovedHunk
+ */
+export type MovedHunk = Message<"pyro.agent.v1.MovedHunk"> & {
+  /**
+   * Of the file's hunks, from 1.
+   *
+   * @generated from field: uint32 hunk = 1;
+   */
+  hunk: number;
+
+  /**
+   * The line of the file before that it begins at, from 1.
+   *
+   * @generated from field: uint64 line = 2;
+   */
+  line: bigint;
+
+  /**
+   * Lines further down than its numbers say.
+   *
+   * @generated from field: int64 offset = 3;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message pyro.agent.v1.MovedHunk.
+ * Use `create(MovedHunkSchema)` to create a new message.
+ */
+export const MovedHunkSchema: GenMessage<MovedHunk> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 73);
+
+/**
+ * One thing for which a patch does not apply.
+ *
+ * @generated from message pyro.agent.v1.PatchFailure
+ */
+export type PatchFailure = Message<"pyro.agent.v1.PatchFailure"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: pyro.agent.v1.PatchFailureReason reason = 2;
+   */
+  reason: PatchFailureReason;
+
+  /**
+   * Of the file's hunks, from 1; 0: the file as a whole.
+   *
+   * @generated from field: uint32 hunk = 3;
+   */
+  hunk: number;
+
+  /**
+   * Of the hunk or file in the patch, from 1.
+   *
+   * @generated from field: uint64 patch_line = 4;
+   */
+  patchLine: bigint;
+
+  /**
+   * Of the file, from 1; 0: none.
+   *
+   * @generated from field: uint64 line = 5;
+   */
+  line: bigint;
+
+  /**
+   * The line that the patch expects there, and the one that is there; cut.
+   *
+   * @generated from field: pyro.agent.v1.PatchText expected = 6;
+   */
+  expected?: PatchText | undefined;
+
+  /**
+   * @generated from field: pyro.agent.v1.PatchText found = 7;
+   */
+  found?: PatchText | undefined;
+
+  /**
+   * For a person.
+   *
+   * @generated from field: string text = 8;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PatchFailure.
+ * Use `create(PatchFailureSchema)` to create a new message.
+ */
+export const PatchFailureSchema: GenMessage<PatchFailure> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 74);
+
+/**
+ * @generated from message pyro.agent.v1.PatchText
+ */
+export type PatchText = Message<"pyro.agent.v1.PatchText"> & {
+  /**
+   * @generated from field: bytes text = 1;
+   */
+  text: Uint8Array;
+};
+
+/**
+ * Describes the message pyro.agent.v1.PatchText.
+ * Use `create(PatchTextSchema)` to create a new message.
+ */
+export const PatchTextSchema: GenMessage<PatchText> = /*@__PURE__*/
+  messageDesc(file_pyro_agent_v1_agent, 75);
+
+/**
  * @generated from enum pyro.agent.v1.PathStatus
  */
 export enum PathStatus {
@@ -2303,6 +2579,108 @@ export enum FileKind {
  */
 export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
   enumDesc(file_pyro_agent_v1_agent, 4);
+
+/**
+ * @generated from enum pyro.agent.v1.PatchAction
+ */
+export enum PatchAction {
+  /**
+   * @generated from enum value: PATCH_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PATCH_ACTION_ADDED = 1;
+   */
+  ADDED = 1,
+
+  /**
+   * @generated from enum value: PATCH_ACTION_MODIFIED = 2;
+   */
+  MODIFIED = 2,
+
+  /**
+   * @generated from enum value: PATCH_ACTION_DELETED = 3;
+   */
+  DELETED = 3,
+
+  /**
+   * @generated from enum value: PATCH_ACTION_RENAMED = 4;
+   */
+  RENAMED = 4,
+
+  /**
+   * @generated from enum value: PATCH_ACTION_COPIED = 5;
+   */
+  COPIED = 5,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.PatchAction.
+ */
+export const PatchActionSchema: GenEnum<PatchAction> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 5);
+
+/**
+ * @generated from enum pyro.agent.v1.PatchFailureReason
+ */
+export enum PatchFailureReason {
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_NO_MATCH = 1;
+   */
+  NO_MATCH = 1,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_OVERLAP = 2;
+   */
+  OVERLAP = 2,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_MISSING = 3;
+   */
+  MISSING = 3,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_EXISTS = 4;
+   */
+  EXISTS = 4,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_PATH = 5;
+   */
+  PATH = 5,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_KIND = 6;
+   */
+  KIND = 6,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_CONTENT = 7;
+   */
+  CONTENT = 7,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_LIMIT = 8;
+   */
+  LIMIT = 8,
+
+  /**
+   * @generated from enum value: PATCH_FAILURE_REASON_UNSUPPORTED = 9;
+   */
+  UNSUPPORTED = 9,
+}
+
+/**
+ * Describes the enum pyro.agent.v1.PatchFailureReason.
+ */
+export const PatchFailureReasonSchema: GenEnum<PatchFailureReason> = /*@__PURE__*/
+  enumDesc(file_pyro_agent_v1_agent, 6);
 
 /**
  * @generated from service pyro.agent.v1.Agent
@@ -2577,6 +2955,17 @@ export const Agent: GenService<{
     methodKind: "unary";
     input: typeof SearchFilesRequestSchema;
     output: typeof SearchFilesResponseSchema;
+  },
+  /**
+   * Applies a patch as `git apply` does, all of it or nothing. INVALID_ARGUMENT: it is none, and in which line. Why one does not apply is
+   * in the answer.
+   *
+   * @generated from rpc pyro.agent.v1.Agent.ApplyPatch
+   */
+  applyPatch: {
+    methodKind: "client_streaming";
+    input: typeof ApplyPatchRequestSchema;
+    output: typeof ApplyPatchResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pyro_agent_v1_agent, 0);
