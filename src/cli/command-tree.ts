@@ -102,10 +102,11 @@ function completePositionals(
   given: readonly string[],
 ): readonly (string | undefined)[] {
   const { positionals } = description;
-  if (!mayBeLeftOut(description) || given.length >= positionals.length) return given;
+  const needed = positionals.filter(({ required }) => required).length;
+  if (!mayBeLeftOut(description) || given.length >= needed) return given;
   const named = process.env[WORKSPACE_VARIABLE] ?? "";
-  if (given.length === positionals.length - 1) return [named === "" ? undefined : named, ...given];
-  const missing = positionals.at(-1)?.field ?? "workspace";
+  if (given.length === needed - 1) return [named === "" ? undefined : named, ...given];
+  const missing = positionals.findLast(({ required }) => required)?.field ?? "workspace";
   throw new PyroError("invalid_argument", `missing required argument '${missing}'`, {
     remedy: `pyro ${description.path.join(" ")} --help`,
   });
@@ -114,7 +115,10 @@ function completePositionals(
 function usageOf({ positionals, rest }: CommandDescription): string {
   return [
     "[options]",
-    ...positionals.map(({ field, list }) => `<${field}${list ? "..." : ""}>`),
+    ...positionals.map(({ field, list, required }) => {
+      const name = `${field}${list ? "..." : ""}`;
+      return required ? `<${name}>` : `[${name}]`;
+    }),
     ...(rest === undefined ? [] : [`-- <${rest.field}...>`]),
   ].join(" ");
 }

@@ -47,3 +47,9 @@ export const FILE_WRITE_BYTES_MAX = 1024 * 1024;
 
 /** Entries of a list, and lines of a search, in one answer. */
 export const FILE_ENTRIES_MAX = 10_000;
+
+/** A patch that is a part of a call: a larger one is a stream, which has no limit. */
+export const PATCH_TEXT_BYTES_MAX = 1024 * 1024;
+
+/** Files and failures of a patch in one answer. */
+export const PATCH_ENTRIES_MAX = 50_000;

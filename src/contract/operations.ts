@@ -5,6 +5,7 @@ import { envInspect, envList, envPrune, envPull } from "./env-operations.ts";
 import { fileEdit, fileList, fileRead, fileSearch, fileWrite, syncPush, workspaceExport } from "./file-operations.ts";
 import { doctor, serverStatus, serverStop } from "./host-operations.ts";
 import type { Operation } from "./operation.ts";
+import { patchApply } from "./patch-operations.ts";
 import {
   snapshotCreate,
   snapshotDelete,
@@ -48,6 +49,7 @@ export const operations = {
     sync: { push: syncPush },
     export: workspaceExport,
     file: { list: fileList, read: fileRead, write: fileWrite, edit: fileEdit, search: fileSearch },
+    patch: { apply: patchApply },
     snapshot: { create: snapshotCreate, list: snapshotList, delete: snapshotDelete },
   },
   machine: { open: machineOpen, exec: machineExec, close: machineClose },

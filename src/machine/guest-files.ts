@@ -2,6 +2,7 @@
 import { FileKind, type PullEnd } from "../guest/generated/pyro/agent/v1/agent_pb.ts";
 import { PyroError } from "../contract/error.ts";
 import { type GuestLink, guestError } from "../guest/link.ts";
+import { type ApplyPatch, guestPatch } from "./guest-patch.ts";
 import { stateOf, type VolumeState } from "./volume-state.ts";
 
 /** Writing what a guest has in memory to a slow disk; a search has a limit of its own, of a minute. */
@@ -97,12 +98,14 @@ export interface MachineFiles {
   read(path: Uint8Array, range: { offset: number; limit: number }): Promise<FileRange>;
   write(path: Uint8Array, change: FileChange): Promise<WrittenFile>;
   search(request: SearchRequest): Promise<FoundLines>;
+  readonly patch: ApplyPatch;
 }
 
 /** The files of the workspace that the guest behind `link` was configured with. */
 export function guestFiles({ agent }: GuestLink): MachineFiles {
   const options = { timeoutMs: CALL_DEADLINE_MS };
   return {
+    patch: guestPatch(agent),
     push: async (destination, stream, signal) => {
       const sent = agent.push(pushRequests(destination, stream), { signal });
       const { volume, entries, bytes, replaced } = await explained("taking files in", sent);

@@ -9,6 +9,7 @@ import { Connection } from "./connection.ts";
 import { Machine } from "./machine.ts";
 import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
 import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
+import { withPatchFile } from "./patch-file.ts";
 import { Rpc } from "./rpc.ts";
 import { withAbsolutePath, withRepository } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
@@ -80,6 +81,7 @@ export class Pyro implements Methods {
         edit: this.#method("workspace", "file", "edit"),
         search: this.#method("workspace", "file", "search"),
       },
+      patch: { apply: withPatchFile(this.#command("workspace", "patch", "apply")) },
       snapshot: {
         create: this.#method("workspace", "snapshot", "create"),
         list: this.#method("workspace", "snapshot", "list"),

@@ -20,6 +20,8 @@ export interface CommandStreams {
   /** Takes output; settles when the client has room for more. */
   readonly write: (stream: OutputStream, data: Uint8Array) => Promise<void> | void;
   readonly stdin: AsyncIterable<Uint8Array>;
+  /** Whether the client has sent all of it, once it has ended. */
+  readonly isStdinWhole: () => boolean;
   /** Ends them: everything written is out, what was not read of stdin is refused. */
   readonly finish: () => void;
 }
@@ -111,6 +113,7 @@ export class ByteStreams {
         },
         write: (stream, data) => (output === undefined ? undefined : writeFrame(output, stream, data)),
         stdin: stdinOf(joint),
+        isStdinWhole: () => joint.stdin?.complete === true,
         finish: () => {
           joint.output?.end();
           joint.stdin?.destroy();

@@ -61,6 +61,7 @@ function giving(pieces: readonly Uint8Array[], failure?: PyroError): MachineFile
     read: none,
     write: none,
     search: none,
+    patch: none,
     pull: async (_files, take) => {
       for (const piece of pieces) await take(piece);
       if (failure !== undefined) throw failure;

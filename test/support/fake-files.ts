@@ -44,6 +44,13 @@ export class FakeFiles implements MachineFiles {
     return await Promise.resolve({ volume: this.#changed(), size: change.data.length, created, replaced: 0 });
   };
 
+  patch: MachineFiles["patch"] = async (options, pieces) => {
+    const whole: Uint8Array[] = [];
+    for await (const piece of pieces) whole.push(piece);
+    if (!options.check) this.#files.set("patch", Buffer.concat(whole));
+    return { volume: this.#changed(), files: [], fileCount: 0, failures: [], failureCount: 0 };
+  };
+
   search: MachineFiles["search"] = async () =>
     await Promise.resolve({ lines: [], more: false, searchedFiles: this.#files.size, binaryFiles: 0 });
 

@@ -8,6 +8,7 @@ import { shownPath, workspacePath } from "../../workspace/files/workspace-path.t
 import type { ServerContext } from "../context.ts";
 import { claimStreams, unlessAborted } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
+import { textFields } from "./text-fields.ts";
 
 type WorkspaceHandlers = Handlers["workspace"];
 
@@ -208,17 +209,6 @@ function timeOf(nanoseconds: bigint): string {
   const milliseconds = nanoseconds / 1_000_000n;
   const within = milliseconds > limit ? limit : milliseconds < -limit ? -limit : milliseconds;
   return new Date(Number(within)).toISOString();
-}
-
-/** Bytes as text, and as they are where they are none. */
-function textFields<Name extends string>(
-  name: Name,
-  bytes: Uint8Array,
-): Record<Name, string> & Partial<Record<`${Name}_base64`, string>> {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const text = buffer.toString();
-  const base64 = Buffer.from(text).equals(buffer) ? {} : { [`${name}_base64`]: buffer.toString("base64") };
-  return { [name]: text, ...base64 } as Record<Name, string> & Partial<Record<`${Name}_base64`, string>>;
 }
 
 /** Up to three bytes of a character of UTF-8 that is cut at the end are left for the next range. */

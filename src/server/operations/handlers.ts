@@ -6,6 +6,7 @@ import { diffHandler } from "./diff.ts";
 import { environmentHandlers } from "./env.ts";
 import { fileHandlers } from "./file.ts";
 import { machineHandlers } from "./machine.ts";
+import { patchHandler } from "./patch.ts";
 import { runHandler } from "./run.ts";
 import { snapshotHandlers } from "./snapshot.ts";
 import { workspaceHandlers } from "./workspace.ts";
@@ -20,6 +21,7 @@ export function makeHandlers(context: ServerContext): Handlers {
       command: commandHandlers(context),
       diff: diffHandler(context),
       ...fileHandlers(context),
+      patch: { apply: patchHandler(context) },
       snapshot: snapshotHandlers(context),
     },
     machine: machineHandlers(context),

@@ -17,7 +17,7 @@ const SIGKILL = 9;
 
 export function workspaceHandlers(
   context: ServerContext,
-): Omit<Handlers["workspace"], "command" | "diff" | "snapshot" | "sync" | "export" | "file"> {
+): Omit<Handlers["workspace"], "command" | "diff" | "snapshot" | "sync" | "export" | "file" | "patch"> {
   const { workspaces } = context;
   return {
     create: async (input, call) => {
