@@ -8,12 +8,12 @@ import type { DiffEvent, DiffResult } from "../../src/contract/diff-operations.t
 import type { CaseWorkspace, WorkspaceCase } from "./workspace-cases.ts";
 
 /** What git has of a tree: names, contents, links, and whether a file may be executed. */
-const GIT_LOOK = `{ find . -path ./.git -prune -o -type l -printf '%p %l\\n'
+export const GIT_LOOK = `{ find . -path ./.git -prune -o -type l -printf '%p %l\\n'
   find . -path ./.git -prune -o -type f -perm -100 -printf 'x %p\\n'
   find . -path ./.git -prune -o -type f -exec sha256sum {} + ; } | LC_ALL=C sort`;
 
 /** Twenty ways in which ordinary tools change a tree. */
-const EDITS = `
+export const EDITS = `
   echo more >> text; sed -i 2d middle/text; printf 'no newline' > added; : > empty; rm gone; chmod +x text2
   mv moved middle/renamed; mv tree away; ln -s text link; ln -sfn elsewhere old-link; rm becomes-link; ln -s x becomes-link
   rm becomes-directory; mkdir becomes-directory; echo inner > becomes-directory/inner
@@ -21,7 +21,8 @@ const EDITS = `
   printf 'x\\r\\n' > crlf; echo odd > "$(printf 'new\\nline')"; echo raw > "$(printf 'raw\\377')"; echo q > 'quote"\\'
   seq 1 400 | sed 's/^7$/seven/; s/^300$/&\\nmore/' > long; echo made > made-and-gone; rm made-and-gone; touch text3`;
 
-function seed(directory: string): void {
+/** What is edited. */
+export function seedForEdits(directory: string): void {
   const at = (...names: string[]): string => join(directory, ...names);
   for (const name of ["middle", "tree/deep/er", "becomes-file"]) mkdirSync(at(name), { recursive: true });
   for (const name of ["text", "text2", "text3", "middle/text", "gone", "moved", "becomes-link", "becomes-directory"])
@@ -59,7 +60,7 @@ async function apply({ pyro, id }: CaseWorkspace, patch: Buffer, ...more: string
 export const DIFF_CASES: readonly WorkspaceCase[] = [
   {
     name: "a diff, applied by git to what the workspace began with, gives its tree, and its reverse the beginning",
-    seed,
+    seed: seedForEdits,
     run: async (workspace) => {
       await workspace.sh(`cp -a . ${COPY}`);
       const lookAtCopy = async (): Promise<string> => await workspace.sh(`cd ${COPY} && ${GIT_LOOK}`);
@@ -81,7 +82,7 @@ export const DIFF_CASES: readonly WorkspaceCase[] = [
   },
   {
     name: "any two snapshots are compared, also after a reset, and a diff leaves nothing behind",
-    seed,
+    seed: seedForEdits,
     run: async (workspace) => {
       const { pyro, id } = workspace;
       const changed = async (from: string, to?: string): Promise<string[]> => {

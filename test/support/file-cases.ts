@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATCH_CASES } from "./patch-cases.ts";
 import { Collector } from "./guest-cases.ts";
 import { until } from "./guest-host.ts";
 import { awkwardTree, lookAt, LOOK, type WorkspaceCase } from "./workspace-cases.ts";
@@ -172,4 +173,5 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
       await assert.rejects(file.search({ workspace: id, pattern: "(" }), { code: "invalid_argument" });
     },
   },
+  ...PATCH_CASES,
 ];

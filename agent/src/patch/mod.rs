@@ -61,7 +61,7 @@ pub(crate) struct Report {
 /// # Errors
 /// As [`FilesError`]; the workspace is then as it was.
 pub(crate) fn apply(volume: &Volume, options: Options, stream: impl Read) -> Result<(Report, State), FilesError> {
-    let incoming = volume.take_in()?;
+    let incoming = if options.is_check { volume.try_out()? } else { volume.take_in()? };
     let mut keep = |is_atomic: bool| if is_atomic { Ok(()) } else { incoming.keep_before().map_err(FilesError::from) };
     let applied = apply_in((incoming.staged(), incoming.workspace()), options, stream, &mut keep);
     if let Err(FilesError::Torn(_)) = applied {

@@ -1,7 +1,8 @@
 //! What is on its way into the workspace, and trees that are read while it goes on changing.
 //!
 //! ```text
-//! incoming/NAME               a directory of this name in the workspace is a staging place, nobody's
+//! incoming/NAME               a directory of this name in the workspace is a staging place, nobody's; or this one is, where nothing is to
+//!                             come into the workspace
 //! before                      read-only subvolume: the workspace before a change of several steps that is being made
 //! reading/N                   read-only subvolumes that are being read
 //! ```
@@ -13,7 +14,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyro_seed::removal;
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, unlinkat};
+use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::btrfs::{self, Access};
@@ -44,6 +45,18 @@ impl Volume {
     /// # Errors
     /// What the file system says.
     pub(crate) fn take_in(&self) -> Result<Incoming<'_>, SystemError> {
+        self.stage(WORKSPACE)
+    }
+
+    /// The same beside the workspace: nothing of it comes into it, which is as it was.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn try_out(&self) -> Result<Incoming<'_>, SystemError> {
+        self.stage(INCOMING)
+    }
+
+    fn stage(&self, place: &str) -> Result<Incoming<'_>, SystemError> {
         let turn = self.arriving.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let top = self.top.as_fd();
         let mut random = [0; 8];
@@ -52,9 +65,12 @@ impl Volume {
         directory(top, INCOMING)?;
         directory(top, &format!("{INCOMING}/{name}"))?;
         let workspace = open_directory(top, WORKSPACE)?;
-        mkdirat(&workspace, name.as_str(), Mode::RWXU).doing(|| "make a staging place")?;
+        if place == WORKSPACE {
+            mkdirat(&workspace, name.as_str(), Mode::RWXU).doing(|| "make a staging place")?;
+        }
+        let holder = open_directory(top, place)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let staged = openat(&workspace, name.as_str(), flags, Mode::empty()).doing(|| "open a staging place")?;
+        let staged = openat(&holder, name.as_str(), flags, Mode::empty()).doing(|| "open a staging place")?;
         Ok(Incoming { volume: self, _turn: turn, name, workspace, staged, is_torn: AtomicBool::new(false) })
     }
 
@@ -178,10 +194,8 @@ pub(super) fn recover(top: BorrowedFd<'_>) -> Result<(), SystemError> {
 fn remove_staging(top: BorrowedFd<'_>, workspace: &File, name: &str) -> Result<(), SystemError> {
     let entry = CString::new(name).unwrap_or_default();
     removal::remove(workspace.as_fd(), &entry).doing(|| format!("remove {name}"))?;
-    match unlinkat(top, format!("{INCOMING}/{name}"), AtFlags::REMOVEDIR) {
-        Err(rustix::io::Errno::NOENT) => Ok(()),
-        removed => removed.doing(|| format!("remove {INCOMING}/{name}")),
-    }
+    let incoming = open_directory(top, INCOMING)?;
+    removal::remove(incoming.as_fd(), &entry).doing(|| format!("remove {INCOMING}/{name}"))
 }
 
 fn names(top: BorrowedFd<'_>, path: &str) -> Result<Vec<String>, SystemError> {

@@ -36,7 +36,11 @@ test("there is one tool for every operation that has one, with schemas and hints
     "create delete diff exec export flatten list logs pull reset restore start status stop update".split(" ");
   const ofSnapshots = ["snapshot_create", "snapshot_delete", "snapshot_list"];
   const ofCommands = ["command_attach", "command_kill", "command_list", "command_start"];
-  const ofFiles = [...["edit", "list", "read", "search", "write"].map((verb) => `file_${verb}`), "sync_push"];
+  const ofFiles = [
+    ...["edit", "list", "read", "search", "write"].map((verb) => `file_${verb}`),
+    "patch_apply",
+    "sync_push",
+  ];
   assert.deepEqual(
     names.filter((name) => name.startsWith("workspace_")),
     [...ofWorkspaces, ...ofCommands, ...ofFiles, ...ofSnapshots].toSorted().map((name) => `workspace_${name}`),
