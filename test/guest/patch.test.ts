@@ -58,9 +58,14 @@ test("patch: a client that is killed while it sends leaves the tree as it was, w
       await new Promise((resolve) => stdin.write(making(files, 100), resolve));
       cli.signal("SIGKILL");
       await cli.end();
+      // The agent hears of it when the server does.
+      await until(
+        async () => (await workspace.sh("ls -A")) === "file\n",
+        START_DEADLINE_MS,
+        "the staging place is gone",
+      );
       assert.equal(await workspace.sh(LOOK), before);
     }
-    assert.equal(await workspace.sh("ls -A"), "file\n");
   });
 });
 

@@ -14,6 +14,7 @@ use trees::{Numbers, Scratch, blobs, copy, edit, remove_empty};
 
 use super::*;
 use crate::changes;
+use crate::files::Plan;
 
 /// Trees that the suite makes; `PYRO_PATCH_TREES` makes more.
 const TREES: u64 = 40;
@@ -338,6 +339,60 @@ fn renames_are_made_at_once_and_diffs_in_one_patch_one_after_the_other() {
     assert_eq!((read("d"), fs::read_dir(&tree).unwrap().count()), ("c\n".to_owned(), 2));
     apply_all(&tree, series.as_bytes(), Options { is_reverse: true, ..Options::default() }, "back");
     assert_eq!((read("a"), fs::read_dir(&tree).unwrap().count()), ("b\n".to_owned(), 2));
+}
+
+#[test]
+fn whichever_step_fails_the_tree_is_as_it_was() {
+    for at in 0.. {
+        let (scratch, tree) = tree(&format!("fault-{at}"));
+        let [coming, going] = ["coming", "going"].map(|name| scratch.0.join(name));
+        for directory in [
+            tree.join("gone/deep"),
+            tree.join("kept"),
+            coming.join("kept"),
+            coming.join("now-a-directory"),
+            going.clone(),
+        ] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        for file in ["gone/deep/file", "kept/changed", "kept/gone", "now-a-directory"] {
+            fs::write(tree.join(file), "old").unwrap();
+        }
+        for file in ["gone", "kept/changed", "kept/new", "now-a-directory/file"] {
+            fs::write(coming.join(file), "new").unwrap();
+        }
+        let before = blobs(&tree);
+        let taken = ["gone/deep/file", "kept/gone", "now-a-directory", "gone/deep", "gone"]
+            .map(|path| path.as_bytes().to_vec());
+        let [from, to, aside] = [&coming, &tree, &going].map(|path| File::open(path).unwrap());
+        let plan = Plan::replacing(from.as_fd(), to.as_fd(), taken.to_vec()).unwrap();
+        let mut fault = |number| if number == at { Err(Errno::NOSPC) } else { Ok(()) };
+        if plan.apply((from.as_fd(), to.as_fd()), aside.as_fd(), &mut fault).is_ok() {
+            assert_eq!(at, 9, "every step was failed once");
+            let names: Vec<Vec<u8>> = blobs(&tree).into_iter().map(|(name, ..)| name).collect();
+            let wanted = ["gone", "kept/changed", "kept/new", "now-a-directory/file"];
+            assert_eq!(names, wanted.map(|name| name.as_bytes().to_vec()));
+            return;
+        }
+        assert_eq!(blobs(&tree), before, "step {at}");
+    }
+}
+
+#[test]
+fn a_directory_that_somebody_has_put_something_into_is_not_taken_away() {
+    let (scratch, tree) = tree("filled");
+    let [coming, going] = ["coming", "going"].map(|name| scratch.0.join(name));
+    for directory in [&coming, &going, &tree.join("dir")] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::write(tree.join("dir/file"), "old").unwrap();
+    let [from, to, aside] = [&coming, &tree, &going].map(|path| File::open(path).unwrap());
+    let taken = vec![b"dir/file".to_vec(), b"dir".to_vec()];
+    let plan = Plan::replacing(from.as_fd(), to.as_fd(), taken).unwrap();
+    fs::write(tree.join("dir/somebody's"), "mine").unwrap();
+    let error = plan.apply((from.as_fd(), to.as_fd()), aside.as_fd(), &mut |_| Ok(())).unwrap_err();
+    assert!(matches!(error, FilesError::Conflict(_)), "{error}");
+    assert_eq!(fs::read_dir(tree.join("dir")).unwrap().count(), 2);
 }
 
 #[test]

@@ -178,9 +178,13 @@ fn offset(content: &[u8], from: usize, to: usize) -> i64 {
 
 /// The first line that is not what the hunk expects, where the hunk says that it belongs.
 fn mismatch(content: &[u8], hunk: &Hunk, expected: usize, fail: impl Fn(Reason, String) -> Failure) -> Failure {
-    if !hunk.new.is_empty() && hunk.new != hunk.old && content[expected..].starts_with(&hunk.new) {
-        let there = "what it would make is there already: was it applied before?".to_owned();
-        return Failure { line: Some(hunk.first() + 1), ..fail(Reason::NoMatch, there) };
+    let undone = Hunk { old: hunk.new.clone(), ..hunk.clone() };
+    if hunk.added > 0
+        && let Some(at) = locate(content, 0, &undone, expected)
+    {
+        let there = "what it would make is there already: was the patch applied before?".to_owned();
+        let line = offset(content, 0, at).unsigned_abs() + 1;
+        return Failure { line: Some(line), ..fail(Reason::NoMatch, there) };
     }
     let mut found = content[expected..].split_inclusive(|byte| *byte == b'\n');
     let mut line = hunk.first() + 1;
