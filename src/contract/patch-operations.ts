@@ -99,7 +99,7 @@ export const patchApply = operation({
     applied: z.boolean().describe("the workspace is changed; false also with `check`"),
     file_count: z.int(),
     files: z.array(patchedFile).describe(`the first ones, at most ${PATCH_ENTRIES_MAX}`),
-    failure_count: z.int(),
+    failure_count: z.int().describe("of one file no more than 200 are looked for"),
     failures: z.array(patchFailure).describe("the first ones"),
   }),
   events: null,

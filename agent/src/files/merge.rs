@@ -6,17 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use pyro_seed::places::Places;
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, fchmod, fchown, fstat,
-    futimens, openat, renameat_with, statat,
-};
+use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, fstat, renameat_with, statat};
 use rustix::io::Errno;
 
+use super::directories::{dress, names, open};
 use super::{FilesError, shown};
-use crate::volume::for_each_entry;
 
 /// One change of the workspace's tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,30 +287,6 @@ impl Merge<'_> {
 fn aside_name(number: usize) -> CString {
     // Digits have no NUL.
     CString::new(number.to_string()).unwrap_or_default()
-}
-
-fn dress(directory: BorrowedFd<'_>, like: &Stat) -> Result<(), Errno> {
-    fchown(directory, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
-    fchmod(directory, Mode::from_raw_mode(like.st_mode))?;
-    let nanoseconds = i64::try_from(like.st_mtime_nsec).unwrap_or(0);
-    let time = Timespec { tv_sec: like.st_mtime, tv_nsec: nanoseconds };
-    futimens(directory, &Timestamps { last_access: time, last_modification: time })
-}
-
-fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(directory, name, flags, Mode::empty())
-}
-
-/// Sorted, so that the same tree gives the same steps.
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for_each_entry(directory, &mut |_, name, _| {
-        names.push(name.to_owned());
-        Ok(true)
-    })?;
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]

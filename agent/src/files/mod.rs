@@ -4,6 +4,7 @@
 //! nowhere else.
 
 mod content;
+mod directories;
 mod list;
 mod merge;
 mod pull;

@@ -10,17 +10,15 @@ use rustix::fs::{AtFlags, Gid, Stat, Uid, chownat, symlinkat};
 use rustix::io::Errno;
 
 use super::binary::{Base, unpack};
-use super::failure::{Failure, Reason};
+use super::failure::{Failure, MAX_FAILURES, Reason};
 use super::hunk::MAX_TEXT_BYTES;
 use super::parse::unread;
+use super::refusal::{NO_DATA, NO_IDS, NO_TARGET, NO_WAY, refusal};
 use super::section::{Body, GitMode, Origin, Packed, Section};
 use super::text::{self, Moved, too_large};
 use super::tree::{self, Found, MAX_TARGET_BYTES, identity, look, look_at};
 use super::{name, tree::parent_of};
 use crate::files::FilesError;
-
-/// Failures that are kept; the others are counted.
-const MAX_FAILURES: usize = 200;
 
 /// What a path becomes.
 #[derive(Debug, Clone, Copy)]
@@ -399,40 +397,6 @@ impl<'t> Draft<'t> {
     pub(super) fn is_removed(&self, path: &[u8]) -> bool {
         self.removed.contains(path)
     }
-}
-
-const NO_WAY: &str = "it is reached by a symbolic link, which is not followed, or lies below what is no directory";
-const NO_DATA: &str = "it is binary and the patch does not have its content: make it with --binary";
-const NO_IDS: &str = "the binary patch does not name the contents: make it with --binary, which writes an `index` line";
-const NO_TARGET: &str = "a symbolic link without a target that one can have";
-
-/// Why a section is not applied to what is there.
-fn refusal(section: &Section, source: &Found, is_reverse: bool) -> Option<Failure> {
-    let refuse = |reason, text: &str| Some(Failure::of(section, reason, text));
-    let modes = [section.old_mode, section.new_mode];
-    if modes.contains(&Some(GitMode::Other)) {
-        return refuse(Reason::Unsupported, "it is a submodule, or of another kind that is no file");
-    }
-    if section.origin == Origin::Copied && is_reverse {
-        return refuse(Reason::Unsupported, "a copy is not taken back: make the patch without looking for copies");
-    }
-    let is_link = |mode: GitMode| mode == GitMode::Symlink;
-    if let (Some(there), Some(said)) = (source.mode(), section.old_mode.or(section.new_mode))
-        && is_link(there) != is_link(said)
-    {
-        let text = if is_link(there) { "it is a symbolic link" } else { "it is no symbolic link" };
-        return refuse(Reason::Kind, text);
-    }
-    if let [Some(old), Some(new)] = modes
-        && section.old.is_some()
-        && is_link(old) != is_link(new)
-    {
-        return refuse(Reason::Unsupported, "a file becomes a link, or the reverse, and is not deleted before");
-    }
-    if source.mode() == Some(GitMode::Symlink) && !section.is_git {
-        return refuse(Reason::Kind, "it is a symbolic link, which is not followed");
-    }
-    None
 }
 
 fn done(section: &Section, source: &Found) -> Done {

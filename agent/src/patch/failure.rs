@@ -2,6 +2,8 @@
 
 use super::section::Section;
 
+/// Failures that are kept, the others are counted; of one file no more are looked for.
+pub(super) const MAX_FAILURES: usize = 200;
 /// Longest part of a line that is told of, in bytes.
 const LINE_BYTES: usize = 200;
 

@@ -12,6 +12,7 @@ mod hunk;
 mod name;
 mod parse;
 mod place;
+mod refusal;
 mod section;
 mod spool;
 #[cfg(test)]

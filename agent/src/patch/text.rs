@@ -4,7 +4,7 @@ use std::fs::File;
 
 use memchr::memmem::{Finder, FinderRev};
 
-use super::failure::{Failure, Reason, cut};
+use super::failure::{Failure, MAX_FAILURES, Reason, cut};
 use super::hunk::{Hunk, Hunks, MAX_TEXT_BYTES};
 use super::section::Section;
 use super::spool::Position;
@@ -45,7 +45,10 @@ pub(super) fn patch(
     let mut patched = Patched::default();
     let mut cursor = Cursor { content, line: 0, byte: 0 };
     let (mut done, mut end, mut number) = (0, 0, 0);
-    while let Some(hunk) = hunks.next()? {
+    // Each costs a search: a patch of another file altogether is not looked through to its end.
+    while failures.len() < MAX_FAILURES
+        && let Some(hunk) = hunks.next()?
+    {
         number += 1;
         let fail =
             |reason, text: String| Failure { hunk: Some(number), ..Failure::new(section, reason, hunk.line, text) };

@@ -79,3 +79,31 @@ test("patch: it comes from a file, a text or a stream, and from one of them", as
   await assert.rejects(apply({ workspace: id, patch_path: join(path, "none") }), { code: "not_found" });
   await assert.rejects(apply({ workspace: id, patch_path: host.paths.state }), { code: "not_found" });
 });
+
+test("patch: on the command line a workspace comes first, and without a file standard input is read", async () => {
+  await using host = new FakeHost();
+  await host.serve();
+  using pyro = host.pyro();
+  await pyro.workspace.create({ environment: "debian:12", name: "api" });
+  const sent = async (): Promise<string> =>
+    (await pyro.workspace.file.read({ workspace: "api", path: "patch" })).content;
+  const path = join(host.paths.state, "x.patch");
+  writeFileSync(path, "of a file");
+  const env = { PYRO_WORKSPACE: "api" };
+  const apply = ["ws", "patch", "apply"];
+  for (const [words, options, expected] of [
+    [["api"], { input: "one" }, "one"],
+    [["api", "-"], { input: "two" }, "two"],
+    [[], { input: "three", env }, "three"],
+    [["api", path], { input: "not read" }, "of a file"],
+    [["--patch", "a flag's", "api"], { input: "not read" }, "a flag's"],
+  ] as const) {
+    const { status, stdout } = await host.cli([...apply, ...words], options);
+    assert.deepEqual([status, await sent()], [0, expected]);
+    assert.match(stdout, /^\[workspace-patch\] workspace_id=\w+ applies=yes applied=yes/);
+  }
+  const json = await host.cli([...apply, "api", "--json", "--check", "-p", "0", "-R"], { input: "four" });
+  assert.deepEqual([JSON.parse(json.stdout).applied, await sent()], [false, "a flag's"]);
+  assert.equal((await host.cli([...apply, "api", join(path, "none")])).status, 125);
+  assert.equal((await host.cli([...apply, "api", path, "-p", "65"])).status, 2);
+});

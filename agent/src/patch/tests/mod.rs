@@ -1,6 +1,6 @@
 //! Patches that git and pyro make, and damaged ones, on trees that are there.
 
-#[path = "../../tests/support/trees.rs"]
+#[path = "../../../tests/support/trees.rs"]
 mod trees;
 
 use std::fs::{self, File};

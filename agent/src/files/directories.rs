@@ -1,0 +1,35 @@
+//! Directories of a tree that is put over another.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::fs::{Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat};
+use rustix::io::Errno;
+
+use crate::volume::for_each_entry;
+
+/// Gives a directory the owner, mode and time of another one.
+pub(super) fn dress(directory: BorrowedFd<'_>, like: &Stat) -> Result<(), Errno> {
+    fchown(directory, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
+    fchmod(directory, Mode::from_raw_mode(like.st_mode))?;
+    let nanoseconds = i64::try_from(like.st_mtime_nsec).unwrap_or(0);
+    let time = Timespec { tv_sec: like.st_mtime, tv_nsec: nanoseconds };
+    futimens(directory, &Timestamps { last_access: time, last_modification: time })
+}
+
+/// Opens a directory in another one.
+pub(super) fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, name, flags, Mode::empty())
+}
+
+/// What is in a directory, sorted, so that the same tree gives the same steps.
+pub(super) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for_each_entry(directory, &mut |_, name, _| {
+        names.push(name.to_owned());
+        Ok(true)
+    })?;
+    names.sort_unstable();
+    Ok(names)
+}
