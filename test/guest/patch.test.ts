@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import { CliProcess } from "../support/cli-process.ts";
 import { client, until } from "../support/guest-host.ts";
@@ -43,6 +44,43 @@ test("patch: one of a hundred MiB goes in, and the server has no more of it than
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+});
+
+test("patch: a file keeps its mode, owner and extended attributes", async () => {
+  await inOne(async (workspace) => {
+    const { pyro, id } = workspace;
+    const perl = async (script: string): Promise<string> => {
+      const result = await pyro.workspace.exec({ workspace: id, command: ["perl", "-e", script] });
+      assert.equal(result.exit_code, 0, result.stderr);
+      return result.stdout;
+    };
+    await workspace.sh("echo a > file; chown 7:8 file; chmod 4751 file");
+    await perl('my ($p, $n, $v) = qw(file user.note kept); syscall(188, $p, $n, $v, 4, 0) == 0 or die "setxattr: $!"');
+    const change = "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-a\n+b\n";
+    const rename = "diff --git a/file b/moved/file\nsimilarity index 100%\nrename from file\nrename to moved/file\n";
+    const done = await pyro.workspace.patch.apply({ workspace: id, patch: `${change}${rename}` });
+    assert.deepEqual([done.applied, done.failures], [true, []]);
+    assert.equal(
+      await workspace.sh("stat -c '%a %u:%g' moved/file; cat moved/file; stat -c '%a %u' moved; ls -A"),
+      "4751 7:8\nb\n755 1000\nmoved\n",
+    );
+    const read = 'my ($p, $n, $v) = ("moved/file", "user.note", " " x 9); print syscall(191, $p, $n, $v, 9), " $v"';
+    assert.equal((await perl(read)).trim(), "4 kept");
+  });
+});
+
+test("patch: a full volume refuses it, and has no part of it", async () => {
+  await inOne(async (workspace) => {
+    const { pyro, id } = workspace;
+    await workspace.sh(`mkdir full; echo kept > file; i=0
+      for size in 8G 1G 64M 8G 1G 64M; do while fallocate -l $size full/$size-$((i += 1)); do :; done; sync; done 2> /dev/null; true`);
+    const look = async (): Promise<string> => await workspace.sh("ls -A . full; cat file");
+    const before = await look();
+    const change = "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-kept\n+lost\n";
+    const stdin = Readable.from([Buffer.from(change), Buffer.from(making(64, MIB / 8))]);
+    await assert.rejects(pyro.workspace.patch.apply({ workspace: id }, { stdin }), { code: "resource_exhausted" });
+    assert.equal(await look(), before);
   });
 });
 
