@@ -19,6 +19,8 @@ use crate::files::Plan;
 /// Trees that the suite makes; `PYRO_PATCH_TREES` makes more.
 const TREES: u64 = 40;
 const EDITS: u64 = 25;
+/// Files that are patched after they were edited.
+const DRIFTS: u64 = 200;
 
 /// A file with this content, without a name.
 pub(super) fn spooled(text: &[u8]) -> File {
@@ -180,11 +182,48 @@ fn a_damaged_patch_changes_nothing_or_what_git_makes_of_it() {
 }
 
 fn git_apply(tree: &Path, patch: &[u8]) -> bool {
+    git_apply_with(tree, patch, &[])
+}
+
+fn git_apply_with(tree: &Path, patch: &[u8], more: &[&str]) -> bool {
     let file = tree.with_extension("patch");
     fs::write(&file, patch).unwrap();
     let mut git = Command::new("git");
-    git.args(["-c", "core.autocrlf=false", "apply", "--whitespace=nowarn"]).arg(&file);
+    git.args(["-c", "core.autocrlf=false", "apply", "--whitespace=nowarn"]).args(more).arg(&file);
     git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap()).output().unwrap().status.success()
+}
+
+#[test]
+fn what_was_edited_meanwhile_is_patched_where_git_patches_it_or_not_at_all() {
+    let scratch = Scratch::new("drift");
+    let [from, to, ours, theirs] = ["from", "to", "ours", "theirs"].map(|name| scratch.0.join(name));
+    for directory in [&from, &to, &ours, &theirs] {
+        fs::create_dir(directory).unwrap();
+    }
+    let mut applied = 0;
+    for seed in 1..=DRIFTS {
+        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let lines = 10 + numbers.below(60);
+        // Few different lines, so that a hunk may fit in several places.
+        let base: String = (0..lines).map(|_| format!("line {}\n", numbers.below(5))).collect();
+        let drifted = trees::edited(&mut numbers, base.as_bytes());
+        fs::write(from.join("x"), &base).unwrap();
+        fs::write(to.join("x"), trees::edited(&mut numbers, base.as_bytes())).unwrap();
+        let patch = git_diff(&from, &to, &[]);
+        if patch.is_empty() {
+            continue;
+        }
+        for tree in [&ours, &theirs] {
+            fs::write(tree.join("x"), &drifted).unwrap();
+        }
+        let report = apply_to(&ours, &patch, Options { strip: Some(2), ..Options::default() }).unwrap();
+        let is_applied = git_apply_with(&theirs, &patch, &["-p2"]);
+        let what = || format!("seed {seed}: {:?}\n{}", shown(&report), String::from_utf8_lossy(&patch));
+        assert_eq!(report.failure_count == 0, is_applied, "{}", what());
+        assert!(blobs(&ours) == blobs(&theirs), "{}", what());
+        applied += u64::from(is_applied);
+    }
+    assert!((DRIFTS / 10..DRIFTS * 9 / 10).contains(&applied), "{applied} of {DRIFTS} apply");
 }
 
 fn tree(name: &str) -> (Scratch, PathBuf) {
