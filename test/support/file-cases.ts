@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { PATCH_CASES } from "./patch-cases.ts";
 import { Collector } from "./guest-cases.ts";
 import { until } from "./guest-host.ts";
+import { halfPushed } from "./half-pushed.ts";
 import { awkwardTree, lookAt, LOOK, type WorkspaceCase } from "./workspace-cases.ts";
 
 const START_DEADLINE_MS = 30_000;
@@ -58,7 +59,6 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
       const before = await look();
       const push = { workspace: id, source_path: source };
       mkdirSync(join(source, "z"));
-      writeFileSync(join(source, "first"), "first");
       for (const [name, make] of [
         ["dir", () => writeFileSync(join(source, "z", "dir"), "a file")],
         ["file", () => mkdirSync(join(source, "z", "file"))],
@@ -72,25 +72,15 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
       }
       await assert.rejects(pyro.workspace.sync.push({ ...push, dest: "link/deeper" }), { code: "invalid_state" });
       await assert.rejects(pyro.workspace.sync.push({ ...push, dest: "../etc" }), { code: "invalid_argument" });
-      // An end that comes when all of it is there is late: then it is whole.
-      const wholeOrNothing = async (): Promise<void> => {
-        if ((await look()) === before) return;
-        assert.equal(
-          await workspace.sh("cat first; tr -d x < large | wc -c; wc -c < large; ls -A z; rm -r first large z"),
-          "first0\n268435456\n",
-        );
-        assert.equal(await look(), before);
-      };
-      // Large enough to be still on its way.
-      writeFileSync(join(source, "large"), Buffer.alloc(256 * 1024 ** 2, "x"));
       const gone = new AbortController();
-      const cancelled = pyro.workspace.sync.push(push, { signal: gone.signal, onEvent: () => gone.abort() });
-      await assert.rejects(cancelled, { code: "cancelled" });
-      await wholeOrNothing();
-      const stopped = pyro.workspace.sync.push(push);
-      const killed = assert.rejects(stopped);
+      const cancelled = await halfPushed(workspace, gone.signal);
+      gone.abort();
+      await assert.rejects(cancelled.pushing, { code: "cancelled" });
+      await cancelled.forgotten();
+      assert.equal(await look(), before);
+      const killed = await halfPushed(workspace);
       await workspace.killMachine();
-      await killed;
+      await assert.rejects(killed.pushing);
       // A VMM in the middle of writing holds its volume a moment longer than its monitor lives.
       const isStarted = async (): Promise<boolean> =>
         await pyro.workspace.start({ workspace: id }).then(
@@ -98,7 +88,7 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
           () => false,
         );
       await until(isStarted, START_DEADLINE_MS, "the workspace is started again");
-      await wholeOrNothing();
+      assert.equal(await look(), before);
       rmSync(join(source, "large"));
       const done = await pyro.workspace.sync.push(push);
       assert.equal(done.workspace_sync.entry_count, 2);
