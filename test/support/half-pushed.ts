@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Scope } from "../../src/host/scope.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
 import { machinePid } from "./client-cases.ts";
 import { Collector } from "./guest-cases.ts";
@@ -21,9 +22,9 @@ const DEADLINE_MS = 30_000;
 /** What the push puts down first. */
 const FIRST = "first";
 const STAGING = ".pyro-incoming-*";
-/** Says when the first file has come, wherever that is, and when no staging place is there any more. */
+/** Says when the first file has come, wherever that is, and is on the disk; and when no staging place is there any more. */
 const WATCH = `echo looking; until test -e ${STAGING}/${FIRST} || test -e ${FIRST}; do sleep 0.02; done
-  if test -e ${FIRST}; then echo came into the open; else echo came staged; fi
+  sync; if test -e ${FIRST}; then echo came into the open; else echo came staged; fi
   while test -e ${STAGING}; do sleep 0.02; done; echo gone`;
 
 export interface HalfPushed {
@@ -50,17 +51,19 @@ export async function halfPushed(
   const { pid: server } = await pyro.server.status();
   const before = writtenBytes(server);
   process.kill(vmm, "SIGSTOP");
-  let pushing: Promise<unknown>;
-  try {
-    pushing = pyro.workspace.sync.push({ workspace: id, source_path: source }, { signal });
-    // Whoever has it awaits it.
-    pushing.catch(() => undefined);
-    process.kill(await waitingReader(server, before), "SIGSTOP");
-  } finally {
-    process.kill(vmm, "SIGCONT");
-  }
+  await using undo = new Scope();
+  undo.defer(() => goOn(vmm));
+  const pushing = pyro.workspace.sync.push({ workspace: id, source_path: source }, { signal });
+  // Whoever has it awaits it.
+  pushing.catch(() => undefined);
+  const reader = await waitingReader(server, before);
+  process.kill(reader, "SIGSTOP");
+  // It ends with the push that is interrupted, and otherwise goes on.
+  undo.defer(() => goOn(reader));
+  goOn(vmm);
   await Promise.race([stdout.seen("came"), ended(pushing)]);
   assert.equal(stdout.bytes.toString(), "looking\ncame staged\n");
+  undo.keep();
   return { pushing, forgotten: async () => await stdout.seen("gone") };
 }
 
@@ -75,6 +78,14 @@ async function waitingReader(server: number | null, before: number): Promise<num
 /** What a process has written so far, to files, pipes and sockets. */
 const writtenBytes = (pid: number | null): number =>
   Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1]);
+
+function goOn(pid: number): void {
+  try {
+    process.kill(pid, "SIGCONT");
+  } catch {
+    // It has ended.
+  }
+}
 
 async function ended(pushing: Promise<unknown>): Promise<never> {
   await pushing;
