@@ -29,6 +29,8 @@ export class HostDisk {
   readonly #look: () => Promise<number>;
   readonly #events: HostDiskEvents;
   #timer: NodeJS.Timeout | undefined;
+  /** At the last look that was answered. */
+  #free = Number.POSITIVE_INFINITY;
   #isFull = false;
   #looking = false;
   #closed = false;
@@ -63,8 +65,9 @@ export class HostDisk {
   async #lookAgain(): Promise<void> {
     this.#timer = undefined;
     this.#looking = true;
-    // A disk that cannot be asked says by other errors what it lacks.
-    const free = await this.#look().catch(() => Number.POSITIVE_INFINITY);
+    // A disk that cannot be asked has as much as it said last: machines that stand still must not go on for that.
+    const free = await this.#look().catch(() => this.#free);
+    this.#free = free;
     this.#looking = false;
     this.#note(free);
     if (this.#closed) return;

@@ -31,6 +31,28 @@ test("host disk: it is full below the reserve, and has room again some way above
   assert.deepEqual(said, ["full 255", "full 300", "full 383", "room"]);
 });
 
+test("host disk: a look that fails changes nothing, and is followed by another one", async () => {
+  const looks = ["fails", 300, 255, "fails", "fails", 384, "fails"];
+  const said: string[] = [];
+  const look = async (): Promise<number> => {
+    const next = looks.shift();
+    if (typeof next === "number") return await Promise.resolve(next * MIB);
+    throw new Error("it cannot be asked");
+  };
+  await new Promise<void>((settle) => {
+    const disk = new HostDisk(look, {
+      isNeeded: () => {
+        if (looks.length === 0) settle();
+        return looks.length > 0;
+      },
+      onFull: (free) => said.push(`full ${free / MIB}`),
+      onRoom: () => said.push("room"),
+    });
+    disk.watch();
+  });
+  assert.deepEqual(said, ["full 255", "full 255", "full 255", "room"]);
+});
+
 test("host disk: machines stand still while it is full, which everybody is told, and go on by themselves", async () => {
   await using host = new FakeHost();
   const all = await host.workspaces();
