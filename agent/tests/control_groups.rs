@@ -1,5 +1,5 @@
-//! What only control groups can do. Needs root and a cgroup v2 hierarchy that can be mounted, so these are run with
-//! `--include-ignored` where there is one; every guest has one.
+//! What only control groups can do. Needs root and a cgroup v2 hierarchy that can be mounted: the suite runs these where there is one
+//! (`scripts/suite/cargo-needs.mjs`), and cargo with `--include-ignored`. Every guest has one.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;

@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { after, before, describe, it } from "node:test";
 
 const suite = (name: string) => import(pathToFileURL(`scripts/suite/${name}.mjs`).href);
-const { readHarnessOutput } = await suite("cargo-tests");
+const { dueHere, readHarnessOutput } = await suite("cargo-tests");
 const { leftovers, end } = await suite("leftovers");
 const { select, STAGES } = await suite("stages");
 const { Tally } = await suite("tally");
@@ -80,6 +80,18 @@ describe("the suite", () => {
       ],
       skipped: [{ name: "d", reason: "needs root" }],
     });
+  });
+
+  it("runs what cargo ignores where the host has what it is ignored for, and lists the rest", () => {
+    const ignored = [
+      { name: "a", reason: "needs root" },
+      { name: "b", reason: "needs root and cgroup v2" },
+      { name: "c", reason: "needs root" },
+    ];
+    const asked: string[] = [];
+    const isHere = (reason: string): boolean => asked.push(reason) > 0 && reason === "needs root";
+    assert.deepEqual(dueHere(ignored, isHere), { due: ["a", "c"], skipped: [ignored[1]] });
+    assert.deepEqual(asked, ["needs root", "needs root and cgroup v2"], "each is found out once");
   });
 
   it("ends with the line that CI reads, below what failed and what was skipped and why", () => {
