@@ -3,6 +3,7 @@
 
 pub mod fill;
 mod git_config;
+pub mod names;
 pub mod packing;
 pub mod places;
 pub mod removal;

@@ -10,10 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use pyro_seed::fill::{FillError, Filled, Policy, fill};
+use pyro_seed::names::names;
 use pyro_seed::removal;
 use pyro_seed::report::Report;
 use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat_with, statat, syncfs,
+    AtFlags, CWD, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat_with, statat, syncfs,
 };
 use rustix::io::Errno;
 
@@ -121,17 +122,6 @@ fn place(
         Err(errno) => Err(errno),
     }
     .map_err(|errno| Problem::System(new_name.as_bytes().to_vec(), errno))
-}
-
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
 }
 
 fn directory_flags() -> OFlags {

@@ -1,12 +1,13 @@
 //! Reading a directory: every entry once, in the order of its name's bytes, by descriptors and without following a link.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::stream::{MAX_PATH_BYTES, Totals};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
+use crate::names::names;
 use crate::report::{Failure, Report};
 use crate::selection::Selection;
 
@@ -159,19 +160,6 @@ impl<V: Visitor> Walk<'_, V> {
         let changed_ns = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
         self.report.newest_ns = self.report.newest_ns.max(changed_ns);
     }
-}
-
-/// The names in a directory, sorted by their bytes.
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn kind_name(kind: FileType) -> &'static str {

@@ -1,12 +1,10 @@
 //! Directories of a tree that is put over another.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat};
 use rustix::io::Errno;
-
-use crate::volume::for_each_entry;
 
 /// Gives a directory the owner, mode and time of another one.
 pub(super) fn dress(directory: BorrowedFd<'_>, like: &Stat) -> Result<(), Errno> {
@@ -21,15 +19,4 @@ pub(super) fn dress(directory: BorrowedFd<'_>, like: &Stat) -> Result<(), Errno>
 pub(super) fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(directory, name, flags, Mode::empty())
-}
-
-/// What is in a directory, sorted, so that the same tree gives the same steps.
-pub(super) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for_each_entry(directory, &mut |_, name, _| {
-        names.push(name.to_owned());
-        Ok(true)
-    })?;
-    names.sort_unstable();
-    Ok(names)
 }

@@ -1,10 +1,10 @@
 //! What is in a directory.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use pyro_seed::names::names;
 use pyro_seed::places::Places;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::{FilesError, checked};
@@ -136,18 +136,6 @@ enum Place {
 /// Compared part by part: what is in a directory comes right after it.
 fn parts(path: &[u8]) -> Vec<&[u8]> {
     path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect()
-}
-
-fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn target_of(parent: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Result<Vec<u8>, Errno> {

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use pyro_seed::names::names;
 use pyro_seed::places::Places;
 use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, fstat, renameat_with, statat};
 use rustix::io::Errno;
 
-use super::directories::{dress, names, open};
+use super::directories::{dress, open};
 use super::{FilesError, shown};
 
 /// One change of the workspace's tree.

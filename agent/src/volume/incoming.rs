@@ -13,13 +13,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pyro_seed::removal;
+use pyro_seed::{names, removal};
 use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::btrfs::{self, Access};
 use super::layout::{NEXT, WORKSPACE, directory, discard, exists};
-use super::{State, Volume, for_each_entry, open_directory};
+use super::{State, Volume, open_directory};
 use crate::console;
 use crate::system_error::{Doing, SystemError};
 
@@ -182,10 +182,10 @@ pub(super) fn recover(top: BorrowedFd<'_>) -> Result<(), SystemError> {
         btrfs::remove(top, BEFORE)?;
         discard(top)?;
     }
-    for name in names(top, READING)? {
+    for name in names_in(top, READING)? {
         btrfs::remove(top, &format!("{READING}/{name}"))?;
     }
-    for name in names(top, INCOMING)? {
+    for name in names_in(top, INCOMING)? {
         remove_staging(top, &open_directory(top, WORKSPACE)?, &name)?;
     }
     Ok(())
@@ -198,16 +198,10 @@ fn remove_staging(top: BorrowedFd<'_>, workspace: &File, name: &str) -> Result<(
     removal::remove(incoming.as_fd(), &entry).doing(|| format!("remove {INCOMING}/{name}"))
 }
 
-fn names(top: BorrowedFd<'_>, path: &str) -> Result<Vec<String>, SystemError> {
+fn names_in(top: BorrowedFd<'_>, path: &str) -> Result<Vec<String>, SystemError> {
     if !exists(top, path)? {
         return Ok(Vec::new());
     }
-    let found = open_directory(top, path)?;
-    let mut names = Vec::new();
-    for_each_entry(found.as_fd(), &mut |_, name, _| {
-        names.push(name.to_string_lossy().into_owned());
-        Ok(true)
-    })
-    .doing(|| format!("read {path}"))?;
-    Ok(names)
+    let found = names::names(open_directory(top, path)?.as_fd()).doing(|| format!("read {path}"))?;
+    Ok(found.iter().map(|name| name.to_string_lossy().into_owned()).collect())
 }

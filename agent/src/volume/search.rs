@@ -21,8 +21,13 @@ const ROOT_ITEM: u8 = 132;
 const EXTENT_DATA: u8 = 108;
 /// `BTRFS_FILE_EXTENT_INLINE`: the file's bytes lie in the item.
 const INLINE: u8 = 0;
-/// `BTRFS_FIRST_FREE_OBJECTID`, and `BTRFS_LAST_FREE_OBJECTID`: -256.
-const SUBVOLUME_IDS: (u64, u64) = (256, u64::MAX - 255);
+/// `BTRFS_INODE_ITEM_KEY`.
+pub(super) const INODE: u8 = 1;
+/// `BTRFS_FIRST_FREE_OBJECTID`, and `BTRFS_LAST_FREE_OBJECTID`, which is -256: numbers of subvolumes, and of inodes in one.
+pub(super) const FIRST_FREE: u64 = 256;
+const LAST_FREE: u64 = u64::MAX - 255;
+/// `struct btrfs_ioctl_search_args_v2` names the tree that its descriptor is in by none.
+const OWN_TREE: u64 = 0;
 
 /// `struct btrfs_ioctl_search_key`.
 #[repr(C)]
@@ -74,7 +79,7 @@ pub(super) struct Item {
 }
 
 /// An item's key, its leaf's generation, and its data.
-type Found<'a> = (Key, u64, &'a [u8]);
+pub(super) type Found<'a> = (Key, u64, &'a [u8]);
 
 /// The items of a tree whose leaves were written in a transaction or later, in the order of their keys.
 pub(super) struct Items<'a> {
@@ -100,6 +105,19 @@ impl<'a> Items<'a> {
         Self::matching(top, key)
     }
 
+    /// The items of inodes, and others between them, in the subvolume that `directory` is in.
+    pub(super) fn of_inodes(directory: BorrowedFd<'a>, since: u64) -> Self {
+        let key = SearchKey {
+            tree: OWN_TREE,
+            object: [FIRST_FREE, LAST_FREE],
+            offset: [0, u64::MAX],
+            generation: [since, u64::MAX],
+            kind: [0, 255],
+            ..SearchKey::default()
+        };
+        Self::matching(directory, key)
+    }
+
     fn matching(top: BorrowedFd<'a>, key: SearchKey) -> Self {
         let buffer_bytes = BUFFER_BYTES as u64;
         let arguments = Box::new(SearchArgs { key, buffer_bytes, buffer: [0; BUFFER_BYTES] });
@@ -107,7 +125,7 @@ impl<'a> Items<'a> {
     }
 
     /// The next item. None: there are no more.
-    fn advance(&mut self) -> Result<Option<Found<'_>>, Errno> {
+    pub(super) fn advance(&mut self) -> Result<Option<Found<'_>>, Errno> {
         if self.left == 0 && !self.ended {
             self.refill()?;
         }
@@ -187,7 +205,7 @@ pub(super) fn subvolumes(top: BorrowedFd<'_>) -> Result<Vec<u64>, Errno> {
     let kind = u32::from(ROOT_ITEM);
     let key = SearchKey {
         tree: ROOT_TREE,
-        object: [SUBVOLUME_IDS.0, SUBVOLUME_IDS.1],
+        object: [FIRST_FREE, LAST_FREE],
         offset: [0, u64::MAX],
         generation: [0, u64::MAX],
         kind: [kind, kind],
@@ -212,7 +230,7 @@ fn extent(data: &[u8]) -> Option<Extent> {
 }
 
 /// Eight bytes of little endian, which is x86's own order.
-fn number(data: &[u8], at: usize) -> u64 {
+pub(super) fn number(data: &[u8], at: usize) -> u64 {
     let bytes = data.get(at..at + 8).and_then(|found| found.try_into().ok());
     u64::from_le_bytes(bytes.unwrap_or_default())
 }
@@ -237,6 +255,11 @@ mod tests {
         data[20] = 1;
         data[21..29].fill(0);
         assert_eq!(extent(&data), None);
+    }
+
+    #[test]
+    fn structures_have_the_size_that_their_call_names() {
+        assert_eq!((TREE_SEARCH >> 16 & 0x3fff) as usize, size_of::<SearchArgs>() - BUFFER_BYTES);
     }
 
     #[test]
