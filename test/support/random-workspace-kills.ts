@@ -15,6 +15,7 @@ import {
   type Victim,
   VICTIMS,
 } from "./random-kills.ts";
+import { exists, sh } from "./workspace-by-name.ts";
 
 const ENVIRONMENT = "debian:12";
 const NAME = "victim";
@@ -23,7 +24,6 @@ const NEW = "victim-new";
 const ALSO_EXPECTED = new Set(["invalid_state", "not_found"]);
 /** Rounds in which nobody was there to be killed, as a share of the kills. */
 const MISSES_MAX = 3;
-const COMMAND_LIMIT_SECONDS = 120;
 
 /** How a round finds the workspace's tree afterwards: as the last write left it, or as the snapshot has it. */
 type Tree = "written" | "kept";
@@ -50,7 +50,7 @@ export async function killWorkspacesAtRandom({ pyro, count, seed, memoryMib, onK
   const random = generator(seed);
   const memory = { mem_mib: memoryMib };
   await pyro.workspace.create({ environment: ENVIRONMENT, name: NAME, ...memory });
-  await sh(pyro, "echo kept > tree; seq 10000 > numbers");
+  await sh(pyro, NAME, "echo kept > tree; seq 10000 > numbers");
   await pyro.workspace.snapshot.create({ workspace: NAME, snapshot: "kept" });
   const names = Object.keys(CHANGES);
   const usualMs = new Map<string, number>();
@@ -78,7 +78,7 @@ export async function killWorkspacesAtRandom({ pyro, count, seed, memoryMib, onK
 
 /** A tree that is on the disk, for the round to find again. */
 async function prepare(pyro: Pyro, { stopped = false }: Change, round: number): Promise<void> {
-  await sh(pyro, `echo ${round} > tree; head -c 100000 /dev/urandom > random; sha256sum < random > sum`);
+  await sh(pyro, NAME, `echo ${round} > tree; head -c 100000 /dev/urandom > random; sha256sum < random > sum`);
   await dropSnapshot(pyro, "next");
   await pyro.workspace.snapshot.create({ workspace: NAME, snapshot: "before" });
   await pyro.workspace.snapshot.delete({ workspace: NAME, snapshot: "before" });
@@ -118,15 +118,15 @@ async function check(pyro: Pyro, { trees }: Change, { round, name }: { round: nu
   const { state, stopped } = await pyro.workspace.status({ workspace: NAME });
   if (state === "stopped") assert.ok(stopped !== null && stopped.message !== "", "it says why it is stopped");
   await startAfterKill(pyro, NAME);
-  const content = (await sh(pyro, "cat tree")).trim();
+  const content = (await sh(pyro, NAME, "cat tree")).trim();
   const tree: Tree = content === "kept" ? "kept" : "written";
   assert.ok(
     trees.includes(tree) && (tree === "kept" || content === String(round)),
     `round ${round}: the tree is ${content}`,
   );
-  if (tree === "written") await sh(pyro, 'test "$(sha256sum < random)" = "$(cat sum)"');
-  else assert.equal(await sh(pyro, "ls -A"), "numbers\ntree\n");
-  assert.equal(await sh(pyro, "tail -n 1 numbers"), "10000\n");
+  if (tree === "written") await sh(pyro, NAME, 'test "$(sha256sum < random)" = "$(cat sum)"');
+  else assert.equal(await sh(pyro, NAME, "ls -A"), "numbers\ntree\n");
+  assert.equal(await sh(pyro, NAME, "tail -n 1 numbers"), "10000\n");
   const { snapshots } = await pyro.workspace.snapshot.list({ workspace: NAME });
   const has = snapshots.map(({ snapshot_name: each }) => each).filter((each) => each !== "next");
   assert.deepEqual(has, ["baseline", "kept"]);
@@ -137,7 +137,7 @@ async function check(pyro: Pyro, { trees }: Change, { round, name }: { round: nu
 async function checkNew(pyro: Pyro): Promise<void> {
   if (!(await exists(pyro, NEW))) return;
   await startAfterKill(pyro, NEW);
-  assert.equal(await sh(pyro, "ls -A", NEW), "");
+  assert.equal(await sh(pyro, NEW, "ls -A"), "");
   await pyro.workspace.delete({ workspace: NEW, force: true, purge: true });
 }
 
@@ -145,20 +145,10 @@ async function checkNew(pyro: Pyro): Promise<void> {
 async function startAfterKill(pyro: Pyro, workspace: string): Promise<void> {
   await pyro.workspace.start({ workspace });
   try {
-    await sh(pyro, "true", workspace);
+    await sh(pyro, workspace, "true");
   } catch (failure) {
     if (!PyroError.is(failure) || !EXPECTED.has(failure.code)) throw failure;
     await pyro.workspace.start({ workspace });
-  }
-}
-
-async function exists(pyro: Pyro, workspace: string): Promise<boolean> {
-  try {
-    await pyro.workspace.status({ workspace });
-    return true;
-  } catch (failure) {
-    if (PyroError.is(failure) && failure.code === "not_found") return false;
-    throw failure;
   }
 }
 
@@ -166,10 +156,4 @@ async function dropSnapshot(pyro: Pyro, snapshot: string): Promise<void> {
   const { snapshots } = await pyro.workspace.snapshot.list({ workspace: NAME });
   if (snapshots.some(({ snapshot_name: name }) => name === snapshot))
     await pyro.workspace.snapshot.delete({ workspace: NAME, snapshot });
-}
-
-async function sh(pyro: Pyro, command: string, workspace = NAME): Promise<string> {
-  const result = await pyro.workspace.exec({ workspace, command, timeout_seconds: COMMAND_LIMIT_SECONDS });
-  assert.equal(result.exit_code, 0, `${command}: ${result.stdout}${result.stderr}`);
-  return result.stdout;
 }

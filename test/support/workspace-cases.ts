@@ -23,6 +23,7 @@ import { machinePid } from "./client-cases.ts";
 import { DIFF_CASES } from "./diff-cases.ts";
 import { Collector } from "./guest-cases.ts";
 import { paths, until } from "./guest-host.ts";
+import { sh } from "./workspace-by-name.ts";
 
 const ENVIRONMENT = "debian:12";
 /** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
@@ -56,9 +57,7 @@ export class CaseWorkspace {
 
   /** Runs a script that must succeed; its output. */
   async sh(command: string, options: { user?: string } = {}): Promise<string> {
-    const result = await this.pyro.workspace.exec({ workspace: this.id, command, timeout_seconds: 120, ...options });
-    assert.equal(result.exit_code, 0, `${command}: ${result.stdout}${result.stderr}`);
-    return result.stdout;
+    return await sh(this.pyro, this.id, command, options);
   }
 
   /** Its machine ends on the spot, as by a crash; settles when that is known. */

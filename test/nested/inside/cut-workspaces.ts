@@ -3,13 +3,12 @@
  * begins and when each is done, and goes on until it is cut off. `check`: starts them again and looks at their trees.
  */
 import assert from "node:assert/strict";
-import { PyroError } from "../../../src/contract/error.ts";
 import type { Pyro } from "../../../src/sdk/pyro.ts";
 import { newClient } from "../../support/guest-host.ts";
+import { exists, sh } from "../../support/workspace-by-name.ts";
 
 const ENVIRONMENT = "debian:12";
 const MEMORY = { mem_mib: 256 };
-const LIMIT_SECONDS = 600;
 
 interface Change {
   readonly run: (pyro: Pyro, name: string) => Promise<unknown>;
@@ -36,12 +35,6 @@ const NEW = "create";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-async function sh(pyro: Pyro, workspace: string, command: string): Promise<string> {
-  const result = await pyro.workspace.exec({ workspace, command, timeout_seconds: LIMIT_SECONDS });
-  assert.equal(result.exit_code, 0, `${workspace}: ${command}: ${result.stderr}`);
-  return result.stdout;
-}
-
 async function change(pyro: Pyro): Promise<void> {
   for (const workspace of Object.keys(CHANGES)) {
     await pyro.workspace.create({ environment: ENVIRONMENT, name: workspace, ...MEMORY });
@@ -59,16 +52,6 @@ async function change(pyro: Pyro): Promise<void> {
   await Promise.all([making, ...changing]);
   say("over");
   await new Promise<void>((resolve) => void process.stdin.once("end", resolve).resume());
-}
-
-async function exists(pyro: Pyro, workspace: string): Promise<boolean> {
-  try {
-    await pyro.workspace.status({ workspace });
-    return true;
-  } catch (failure) {
-    if (PyroError.is(failure) && failure.code === "not_found") return false;
-    throw failure;
-  }
 }
 
 /** `done`: the changes that were acknowledged before the power was cut. */
