@@ -18,6 +18,7 @@ Usage: pyro-launch [OPTIONS] -- PROGRAM [ARG]...
 Prepares this process and becomes PROGRAM. Relative paths are taken from where it is started.
 
   --lock PATH            hold an exclusive lock on PATH (made, 0600) for PROGRAM's life; busy: exit 75
+  --lock-wait-ms N       wait so long for a lock that is busy (default 0)
   --stdout PATH          append standard output to PATH (made, 0600, no symbolic link)
   --stderr PATH          the same for standard error
   --keep-stdin           leave standard input as it is; otherwise it is /dev/null
@@ -70,6 +71,7 @@ pub(crate) enum Invocation {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) lock: Option<PathBuf>,
+    pub(crate) lock_wait_ms: u64,
     pub(crate) stdout: Option<PathBuf>,
     pub(crate) stderr: Option<PathBuf>,
     pub(crate) keep_stdin: bool,
@@ -148,6 +150,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Inv
             "--help" => return Ok(Invocation::Help),
             "--" => break,
             "--lock" => options.lock = Some(value()?.into()),
+            "--lock-wait-ms" => options.lock_wait_ms = number(&name, &value()?)?,
             "--stdout" => options.stdout = Some(value()?.into()),
             "--stderr" => options.stderr = Some(value()?.into()),
             "--keep-stdin" => options.keep_stdin = true,
@@ -190,6 +193,9 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Inv
 fn check_together(options: &Options, sealed: &[PathBuf]) -> Result<(), Failure> {
     if !sealed.is_empty() {
         return Err(Failure::usage("--seal", "takes no program"));
+    }
+    if options.lock_wait_ms > 0 && options.lock.is_none() {
+        return Err(Failure::usage("--lock-wait-ms", "needs --lock"));
     }
     // A process enters a pid namespace only by its children.
     if options.namespaces && options.monitor.is_none() {
@@ -269,6 +275,8 @@ mod tests {
             &["--rlimit", "cpu=1", "--", "ls"],
             &["--rlimit", "core=-1", "--", "ls"],
             &["--umask", "8", "--", "ls"],
+            &["--lock-wait-ms", "1", "--", "ls"],
+            &["--lock", "x", "--lock-wait-ms", "-1", "--", "ls"],
             &["--umask", "7777", "--", "ls"],
             &["--namespaces", "--", "ls"],
             &["--log", "log", "--root", "--chdir", "/", "--", "ls"],

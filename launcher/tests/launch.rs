@@ -7,7 +7,8 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, ChildStdin, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use support::{Scratch, launcher};
 
@@ -40,18 +41,54 @@ fn the_program_gets_its_arguments_and_gives_its_status() {
 fn a_held_lock_is_exit_75_and_the_kernel_frees_it_with_the_program() {
     let scratch = Scratch::new("lock");
     let lock = scratch.join("machine.lock");
-    let mut holder = launcher(&["--lock", &lock, "--keep-stdin", "--", "cat"]);
-    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // The program runs, so the lock is held, once it echoes.
-    let mut input = holder.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, b"x").unwrap();
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    let (mut holder, _input) = hold(&lock);
     let busy = failed(&["--lock", &lock, "--", "true"]);
     assert_eq!(busy, (Some(75), format!("pyro-launch: lock {lock}: held by another process\n")));
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert!(run(&["--lock", &lock, "--", "true"]).status.success());
     assert_eq!(mode(&lock), 0o600);
+}
+
+/// Starts a program that holds the lock until its input ends; it does when this returns.
+fn hold(lock: &str) -> (Child, ChildStdin) {
+    let mut holder = launcher(&["--lock", lock, "--keep-stdin", "--", "cat"]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The program runs, so the lock is held, once it echoes.
+    let mut input = holder.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"x").unwrap();
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    (holder, input)
+}
+
+#[test]
+fn a_lock_is_waited_for_until_it_is_free_or_the_time_is_over() {
+    let scratch = Scratch::new("lock-wait");
+    let lock = scratch.join("machine.lock");
+    let (mut holder, input) = hold(&lock);
+    let begin = Instant::now();
+    let busy = failed(&["--lock", &lock, "--lock-wait-ms", "300", "--", "true"]);
+    assert_eq!(busy, (Some(75), format!("pyro-launch: lock {lock}: held by another process\n")));
+    assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
+    // Whatever it needed for waiting the program has none of: an alarm would end it, and signals are as they were.
+    let program = "echo got it; grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; exec sleep 0.2";
+    let mut waiting = launcher(&["--lock", &lock, "--lock-wait-ms", "60000", "--", "sh", "-c", program]);
+    let waiting = waiting.stdout(Stdio::piped()).spawn().unwrap();
+    is_waiting_for_lock(waiting.id());
+    drop(input);
+    holder.wait().unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let direct = stdout(&["--", "sh", "-c", program]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), direct);
+    assert!(direct.starts_with("got it\n"), "{direct}");
+}
+
+/// Returns once a process waits for a lock: a line of /proc/locks with an arrow (proc_locks(5)).
+fn is_waiting_for_lock(pid: u32) {
+    let pid = pid.to_string();
+    let waits = |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == pid);
+    while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {}
 }
 
 #[test]

@@ -26,6 +26,9 @@ const LOG_BYTES = 256 * 1024;
 /** Between the wish and the VMM's end lie milliseconds; a monitor that hangs takes it along when it is killed itself. */
 const END_DEADLINE_MS = 5000;
 
+/** One that was killed while it wrote holds its volume until that is done: its successor waits, also on a slow disk. */
+const LOCK_WAIT_MS = 10_000;
+
 export interface VmmProcess {
   /** Of the monitor: it is there as long as the VMM is, and the VMM no longer than it. */
   readonly identity: ProcessIdentity;
@@ -144,6 +147,8 @@ async function launcherArguments(command: VmmCommand): Promise<string[]> {
       "077",
       "--lock",
       lockedPath,
+      "--lock-wait-ms",
+      String(LOCK_WAIT_MS),
       "--new-session",
       "--log",
       logOf(directory),

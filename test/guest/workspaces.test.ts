@@ -1,8 +1,13 @@
 /** Workspaces on the host's own machine: the table's cases, and what only one machine needs to show. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
-import { client, until, vmmPids } from "../support/guest-host.ts";
+import { packageFile } from "../../src/host/package-files.ts";
+import { client, paths, until, vmmPids } from "../support/guest-host.ts";
 import { inWorkspace, WORKSPACE_CASES } from "../support/workspace-cases.ts";
 
 const pyro = client();
@@ -67,6 +72,28 @@ test("workspace: ten thousand files cost a snapshot as much as ten", async () =>
       assert.deepEqual([last?.entry_count, last?.counted_all], [100, false]);
       // Ten thousand entries that were looked at would be seconds here.
       assert.ok(many < 10 * Math.max(few, again, 50), `${many} ms against ${few} and ${again} ms`);
+    },
+  });
+});
+
+test("workspace: a start waits for a volume that a VMM holds which is about to end", async () => {
+  await inWorkspace(context, {
+    name: "",
+    run: async (it) => {
+      await it.sh("echo kept > file");
+      await pyro.workspace.stop({ workspace: it.id });
+      const volume = join(paths.state, "workspaces", it.id, "volume.raw");
+      const holder = spawn(packageFile("launcher").path, ["--lock", volume, "--keep-stdin", "--", "cat"]);
+      holder.stdin.write("it holds\n");
+      await once(holder.stdout, "data");
+      const started = pyro.workspace.start({ workspace: it.id });
+      started.catch(() => undefined);
+      // One that waits has an arrow (proc_locks(5)).
+      const waiting = new RegExp(`-> FLOCK .*:${statSync(volume).ino} `);
+      await until(() => waiting.test(readFileSync("/proc/locks", "utf8")), 10_000, "the launcher waits for the lock");
+      holder.stdin.end();
+      await started;
+      assert.equal(await it.sh("cat file"), "kept\n");
     },
   });
 });

@@ -5,11 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PATCH_CASES } from "./patch-cases.ts";
 import { Collector } from "./guest-cases.ts";
-import { until } from "./guest-host.ts";
 import { halfPushed } from "./half-pushed.ts";
 import { awkwardTree, lookAt, LOOK, type WorkspaceCase } from "./workspace-cases.ts";
-
-const START_DEADLINE_MS = 30_000;
 
 /** Without owners, which are the host user's, and bits that only the owner's machine is to honour. */
 const portable = (look: string): string =>
@@ -81,13 +78,7 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
       const killed = await halfPushed(workspace);
       await workspace.killMachine();
       await assert.rejects(killed.pushing);
-      // A VMM in the middle of writing holds its volume a moment longer than its monitor lives.
-      const isStarted = async (): Promise<boolean> =>
-        await pyro.workspace.start({ workspace: id }).then(
-          () => true,
-          () => false,
-        );
-      await until(isStarted, START_DEADLINE_MS, "the workspace is started again");
+      await pyro.workspace.start({ workspace: id });
       assert.equal(await look(), before);
       rmSync(join(source, "large"));
       const done = await pyro.workspace.sync.push(push);
