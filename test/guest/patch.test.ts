@@ -7,7 +7,8 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { CliProcess } from "../support/cli-process.ts";
 import { client, until } from "../support/guest-host.ts";
-import { type CaseWorkspace, inWorkspace, LOOK } from "../support/workspace-cases.ts";
+import { type CaseWorkspace, inWorkspace } from "../support/case-workspace.ts";
+import { LOOK } from "../support/trees.ts";
 
 const context = { pyro: client(), memory: {} };
 const MIB = 1024 ** 2;

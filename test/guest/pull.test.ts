@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 import { client, paths } from "../support/guest-host.ts";
 
 const pyro = client();

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 import { client, paths, until } from "../support/guest-host.ts";
 
 const ENVIRONMENT = "debian:12";

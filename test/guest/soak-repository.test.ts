@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { client } from "../support/guest-host.ts";
 import { soaking } from "../support/random-kills.ts";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 
 /** Fewer where the host has other work; the promise is ten. */
 const WORKSPACES = Number(process.env["PYRO_SOAK_WORKSPACES"] ?? 10);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { client } from "../support/guest-host.ts";
 import { soaking } from "../support/random-kills.ts";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 
 const FILES = soaking ? 1_000_000 : 50_000;
 const FILES_IN_ONE = 500;

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { machinePid } from "../support/client-cases.ts";
 import { client, until } from "../support/guest-host.ts";
 import { soaking } from "../support/random-kills.ts";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 
 const LIMIT_SECONDS = 1800;
 const ENVIRONMENT = "soak:postgresql";

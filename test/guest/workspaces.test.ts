@@ -8,7 +8,8 @@ import { test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
 import { packageFile } from "../../src/host/package-files.ts";
 import { client, paths, until, vmmPids } from "../support/guest-host.ts";
-import { inWorkspace, WORKSPACE_CASES } from "../support/workspace-cases.ts";
+import { inWorkspace } from "../support/case-workspace.ts";
+import { WORKSPACE_TABLE } from "../support/workspace-table.ts";
 
 const pyro = client();
 const context = { pyro, memory: {} };
@@ -17,7 +18,7 @@ const MIB = 1024 ** 2;
 const KILLS = 4;
 const KILL_STEP_MS = 120;
 
-for (const each of WORKSPACE_CASES) {
+for (const each of WORKSPACE_TABLE) {
   test(`workspace: ${each.name}`, async () => await inWorkspace(context, each));
 }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { DiffEvent, DiffResult } from "../../src/contract/diff-operations.ts";
-import type { CaseWorkspace, WorkspaceCase } from "./workspace-cases.ts";
+import type { CaseWorkspace, WorkspaceCase } from "./case-workspace.ts";
 
 /** What git has of a tree: names, contents, links, and whether a file may be executed. */
 export const GIT_LOOK = `{ find . -path ./.git -prune -o -type l -printf '%p %l\\n'

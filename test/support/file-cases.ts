@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PATCH_CASES } from "./patch-cases.ts";
+import type { WorkspaceCase } from "./case-workspace.ts";
 import { Collector } from "./guest-cases.ts";
 import { halfPushed } from "./half-pushed.ts";
-import { awkwardTree, lookAt, LOOK, type WorkspaceCase } from "./workspace-cases.ts";
+import { awkwardTree, LOOK, lookAt } from "./trees.ts";
 
 /** Without owners, which are the host user's, and bits that only the owner's machine is to honour. */
 const portable = (look: string): string =>
@@ -154,5 +154,4 @@ export const FILE_CASES: readonly WorkspaceCase[] = [
       await assert.rejects(file.search({ workspace: id, pattern: "(" }), { code: "invalid_argument" });
     },
   },
-  ...PATCH_CASES,
 ];

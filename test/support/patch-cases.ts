@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { EDITS, GIT_LOOK, seedForEdits } from "./diff-cases.ts";
-import { LOOK, type WorkspaceCase } from "./workspace-cases.ts";
+import type { WorkspaceCase } from "./case-workspace.ts";
+import { LOOK } from "./trees.ts";
 
 const change = (name: string, from: string, to: string): string =>
   `--- a/${name}\n+++ b/${name}\n@@ -1 +1 @@\n-${from}\n+${to}\n`;

@@ -1,128 +1,20 @@
-/** The table's third part: what a workspace keeps, whatever the VMM. Each case has a workspace of its own. */
+/** The table's part about what a workspace keeps, whatever the VMM. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PyroError } from "../../src/contract/error.ts";
-import { Scope } from "../../src/host/scope.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
-import type { ClientCaseContext } from "./client-cases.ts";
+import type { WorkspaceCase } from "./case-workspace.ts";
 import { machinePid } from "./client-cases.ts";
-import { DIFF_CASES } from "./diff-cases.ts";
 import { Collector } from "./guest-cases.ts";
 import { paths, until } from "./guest-host.ts";
-import { sh } from "./workspace-by-name.ts";
-
-const ENVIRONMENT = "debian:12";
-/** What a finished command wrote is on the host's disk within a second; the rest is for a busy host. */
-const WRITTEN_DEADLINE_MS = 10_000;
+import { awkwardTree, LOOK, lookAt } from "./trees.ts";
 
 /** How long a machine is left without a server, and how long a case may wait for that. */
 const ALONE_SECONDS = 2;
 const DEADLINE_MS = 10_000;
 
 const MIB = 1024 ** 2;
-
-export interface WorkspaceCase {
-  readonly name: string;
-  /** Fills the directory of the host that the workspace begins with; absent: it begins empty. */
-  readonly seed?: (directory: string) => void;
-  readonly run: (workspace: CaseWorkspace) => Promise<void>;
-}
-
-/** A workspace of one case, by its id. */
-export class CaseWorkspace {
-  readonly pyro: Pyro;
-  readonly id: string;
-  /** What it began with, on the host. */
-  readonly source: string;
-
-  constructor(pyro: Pyro, id: string, source: string) {
-    this.pyro = pyro;
-    this.id = id;
-    this.source = source;
-  }
-
-  /** Runs a script that must succeed; its output. */
-  async sh(command: string, options: { user?: string } = {}): Promise<string> {
-    return await sh(this.pyro, this.id, command, options);
-  }
-
-  /** Its machine ends on the spot, as by a crash; settles when that is known. */
-  async killMachine(): Promise<void> {
-    const isStarted = async (): Promise<boolean> =>
-      (await this.pyro.workspace.status({ workspace: this.id })).state === "started";
-    const record = await readFile(join(paths.state, "workspaces", this.id, "workspace.json"), "utf8");
-    const { machine_id: machine } = JSON.parse(record) as { machine_id: string };
-    process.kill((await machinePid(machine)) ?? assert.fail("the machine has no VMM"), "SIGKILL");
-    await until(async () => !(await isStarted()), DEADLINE_MS, "the workspace has stopped");
-  }
-
-  /** Waits until a first change has come to the host's disk. */
-  async written(): Promise<void> {
-    const isChanged = async (): Promise<boolean> => (await this.pyro.workspace.status({ workspace: this.id })).changed;
-    await until(isChanged, WRITTEN_DEADLINE_MS, "the volume is written");
-  }
-}
-
-/** Runs a case in a workspace that is gone afterwards. */
-export async function inWorkspace({ pyro, memory }: ClientCaseContext, { seed, run }: WorkspaceCase): Promise<void> {
-  await using scope = new Scope();
-  const directory = mkdtempSync(join(tmpdir(), "pyro-seed-"));
-  scope.defer(() => rmSync(directory, { recursive: true }));
-  seed?.(directory);
-  const begin = seed === undefined ? {} : { seed_path: directory };
-  const { workspace_id: id } = await pyro.workspace.create({ environment: ENVIRONMENT, ...begin, ...memory });
-  scope.defer(async () => {
-    await pyro.workspace.delete({ workspace: id, force: true, purge: true });
-    if (seed !== undefined) await pyro.env.prune();
-  });
-  await run(new CaseWorkspace(pyro, id, directory));
-}
-
-/**
- * Everything but what depends on the file system: a directory's size, and the links that it counts. No cksum: that of coreutils 9.1 takes
- * AVX for usable by CPUID's bit alone, and guests in the nested machine have the bit without XSAVE.
- */
-export const LOOK = `{ find . -mindepth 1 ! -type d -printf '%p %m %U %G %T@ %s %n %l\\n'
-  find . -mindepth 1 -type d -printf '%p %m %U %G %T@\\n'
-  find . -type f -exec sha256sum {} + ; } | LC_ALL=C sort`;
-
-export const lookAt = (directory: string): string =>
-  execFileSync("sh", ["-c", LOOK], { cwd: directory, encoding: "utf8", maxBuffer: 64 * 1024 ** 2 });
-
-/** One of each kind, with the names of a volume's own subvolumes. */
-export function awkwardTree(directory: string): void {
-  const at = (...names: string[]): string => join(directory, ...names);
-  for (const name of ["live/system", "baseline", "snapshots", "next"]) mkdirSync(at(name), { recursive: true });
-  writeFileSync(at("script"), "#!/bin/sh\n");
-  chmodSync(at("script"), 0o4751);
-  writeFileSync(at("new\nline \\ *"), "x");
-  // A name that is no UTF-8.
-  writeFileSync(Buffer.concat([Buffer.from(at("name-")), Buffer.from([0xff, 0xfe])]), "bytes");
-  writeFileSync(at("n".repeat(255)), "");
-  writeFileSync(at("hard"), "two names");
-  linkSync(at("hard"), at("live", "hard"));
-  symlinkSync("../../etc/passwd", at("live", "up"));
-  symlinkSync("/nowhere/at all", at("live", "away"));
-  writeFileSync(at("sparse"), "");
-  truncateSync(at("sparse"), 1024 ** 2);
-  writeFileSync(at("live", "system", "old"), "old");
-  execFileSync("touch", ["-d", "1999-12-31 23:59:59.123456789", at("live", "system", "old"), at("next")]);
-  chmodSync(at("next"), 0o1777);
-}
 
 async function killServer(pyro: Pyro): Promise<void> {
   const { pid } = await pyro.server.status();
@@ -444,5 +336,4 @@ export const WORKSPACE_CASES: readonly WorkspaceCase[] = [
       assert.equal(await workspace.sh("cat file"), "kept\n");
     },
   },
-  ...DIFF_CASES,
 ];

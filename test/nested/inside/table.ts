@@ -2,8 +2,8 @@
 import { test } from "node:test";
 import { CLIENT_CASES } from "../../support/client-cases.ts";
 import { GUEST_CASES } from "../../support/guest-cases.ts";
-import { FILE_CASES } from "../../support/file-cases.ts";
-import { inWorkspace, WORKSPACE_CASES } from "../../support/workspace-cases.ts";
+import { inWorkspace } from "../../support/case-workspace.ts";
+import { WORKSPACE_TABLE } from "../../support/workspace-table.ts";
 import { CASE_LIMIT, observed } from "./slow-case.ts";
 import { machineForCases } from "../../support/guest-machine.ts";
 
@@ -15,7 +15,7 @@ for (const { name, run } of GUEST_CASES) {
   test(name, CASE_LIMIT, async () => await observed(async () => await run(machine())));
 }
 
-for (const each of [...WORKSPACE_CASES, ...FILE_CASES]) {
+for (const each of WORKSPACE_TABLE) {
   test(
     each.name,
     CASE_LIMIT,
