@@ -1,92 +1,32 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
 import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { ExecRequest, Machines, OpenMachine, VolumeState } from "../machine/machine.ts";
-import { findMachine, idleSecondsLeft, lastNumber } from "./adoption.ts";
-import { CalledCommands } from "./called-commands.ts";
-import { CommandLog } from "./command-log.ts";
-import { type CommandMachine, Commands } from "./commands.ts";
+import type { ExecRequest, OpenMachine, VolumeState } from "../machine/machine.ts";
+import type { CommandMachine } from "./commands.ts";
 import type { DetachedCommand, DetachedCommands } from "./detached.ts";
-import { openWithRoom } from "./full-volume.ts";
 import { type FileWork, withFiles } from "./files/machine-files.ts";
-import { IdleTimer } from "./idle-timer.ts";
-import { type Opening, openWorkspaceMachine, type StartCall, startedOn } from "./opening.ts";
-import { Pause } from "./pause.ts";
-import { Pins, type PinsView } from "./pins.ts";
-import { endOrphans, type LeftDetached } from "./orphans.ts";
+import { MachineLife, volumePath, type WorkspaceParts } from "./machine-life.ts";
+import type { StartCall } from "./opening.ts";
+import type { PinsView } from "./pins.ts";
 import type { WorkspaceRecord } from "./record.ts";
-import { SavedRecord } from "./saved-record.ts";
 import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
-import { Turns } from "./turns.ts";
 import { grow, sizeOf, type VolumeSize } from "./volume-size.ts";
-import { VolumeSync } from "./volume-sync.ts";
-
-/** How long commands have to end before their machine does. */
-const GRACE_MS = 3000;
-
-export const volumePath = (directory: string): string => join(directory, "volume.raw");
-
-export interface WorkspaceParts {
-  readonly machines: Machines;
-  readonly directory: string;
-  readonly record: WorkspaceRecord;
-  /** The image of a seed by its id. @throws PyroError artifact_corrupt when it is missing */
-  readonly seedImage: (id: string) => Promise<string>;
-  /** It has a machine now. */
-  readonly onMachine: () => void;
-  readonly onNotice: (notice: string) => void;
-}
 
 export class Workspace {
   readonly #parts: WorkspaceParts;
-  readonly #turns = new Turns();
-  readonly #log: CommandLog;
-  readonly #called: CalledCommands;
-  readonly #commands: Commands;
-  #retired = false;
-  /** Calls that work with its machine now, beside the commands. */
-  #readers = 0;
-  readonly #record: SavedRecord;
-  #machine: OpenMachine | undefined;
-  /** Machines that were ended on purpose. */
-  readonly #stopped = new WeakSet<OpenMachine>();
-  readonly #sync: VolumeSync;
-  readonly #idle = new IdleTimer(() => void this.#expire());
-  #adopting: Promise<void> = Promise.resolve();
-  readonly #pause = new Pause();
-  readonly #pins = new Pins(() => ({ record: this.record, machine: this.#machine, paused: this.paused }));
+  readonly #life: MachineLife;
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
-    this.#record = new SavedRecord(parts.directory, parts.record);
-    this.#log = new CommandLog(parts.directory);
-    const onNotice = (notice: string): void => this.#notice(notice);
-    this.#called = new CalledCommands(parts.directory, (failure) =>
-      this.#notice(`a command was not noted: ${PyroError.from(failure).message}`),
-    );
-    this.#sync = new VolumeSync({
-      machine: () => this.#machine,
-      onState: async (state) => await this.#record.save({ changed: this.#isChanged(state) }),
-      onNotice,
-    });
-    this.#commands = new Commands(
-      { log: this.#log, called: this.#called },
-      {
-        number: () => this.#count(),
-        onActivity: () => this.#active(),
-        onEnd: () => this.#sync.soon(),
-        onNotice,
-      },
-    );
+    this.#life = new MachineLife(parts);
   }
 
   get record(): WorkspaceRecord {
-    return this.#record.value;
+    return this.#life.record;
   }
 
   get machine(): OpenMachine | undefined {
-    return this.#machine;
+    return this.#life.machine;
   }
 
   /** Where its volume and its record lie. */
@@ -95,55 +35,36 @@ export class Workspace {
   }
 
   get runningCommands(): number {
-    return this.#commands.count;
+    return this.#life.commands.count;
   }
 
   /** Why its machine stands still; undefined: it runs, or there is none. */
   get paused(): Paused | undefined {
-    return this.#machine === undefined ? undefined : this.#pause.why(this.#machine);
+    return this.#life.paused;
   }
 
   /** Stops its machine where it is, if it has one that runs: the host's disk is full. Waits for no turn. */
   async pause(freeBytes: number): Promise<void> {
-    const machine = this.#machine;
-    if (machine === undefined) return;
-    this.#idle.stop();
-    await this.#pause.begin(machine, freeBytes);
+    await this.#life.pause(freeBytes);
   }
 
   async resume(): Promise<void> {
-    const machine = this.#machine;
-    if (machine !== undefined && (await this.#pause.end(machine))) this.#active();
+    await this.#life.resume();
   }
 
   /** Settles when it is known whether its machine has outlived the server before. */
   async adopted(): Promise<void> {
-    await this.#adopting;
+    await this.#life.adopted();
   }
 
   /** Takes over the machine that the server before has left, if it is there still. Whatever is asked meanwhile waits. */
   adopt(): void {
-    // Commands may have run since the record was written.
-    this.#record.note({ changed: true });
-    this.#adopting = this.#take(async () => await this.#adopt()).catch((failure: unknown) => {
-      this.#notice(`its machine was not taken over: ${PyroError.from(failure).message}`);
-    });
+    this.#life.adopt();
   }
 
   /** Lets go of its machine, which lives on for the next server; nothing is done with this workspace afterwards. */
   async handOver(): Promise<void> {
-    await this.#take(async () => {
-      const machine = this.#machine;
-      this.#retired = true;
-      this.#idle.stop();
-      await this.#sync.settled();
-      await this.#called.settled();
-      if (machine === undefined) return;
-      await this.#record.save({});
-      this.#machine = undefined;
-      this.#commands.leave();
-      machine.leave();
-    });
+    await this.#life.handOver();
   }
 
   async volumeSize(): Promise<VolumeSize> {
@@ -152,35 +73,35 @@ export class Workspace {
 
   /** Makes its volume larger. @throws PyroError invalid_argument when it would shrink, resource_exhausted */
   async growVolume(sizeBytes: number): Promise<void> {
-    await this.#take(async () => {
-      this.#pause.refuse(this.#machine, this.record.id);
+    await this.#life.take(async () => {
+      this.#life.refusePaused();
       await grow(volumePath(this.#parts.directory), sizeBytes);
-      await this.#machine?.volume?.grow(sizeBytes);
-      this.#active();
+      await this.machine?.volume?.grow(sizeBytes);
+      this.#life.active();
     });
   }
 
   /** The first start, of a workspace whose volume was just made. */
   async begin(call: StartCall, insist: boolean): Promise<void> {
-    await this.#take(async () => await this.#open({ call, insist, resetTo: undefined }));
+    await this.#life.take(async () => await this.#life.open({ call, insist, resetTo: undefined }));
   }
 
   /** Starts it; one that is started stays as it is. A reset that was not finished is finished. */
   async start(call: StartCall): Promise<void> {
-    await this.#take(async () => {
-      if (this.#machine !== undefined) return;
+    await this.#life.take(async () => {
+      if (this.machine !== undefined) return;
       const pending = this.record.pending_reset;
       const resetTo = pending === null ? undefined : this.#snapshots().find(pending);
-      await this.#open({ call, insist: false, resetTo });
+      await this.#life.open({ call, insist: false, resetTo });
     }, call.signal);
   }
 
   /** Stops it; one that is stopped stays as it is. Its files are on the disk then. */
   async stop(reason: StopReason, message: string): Promise<void> {
-    await this.#take(async () => {
+    await this.#life.take(async () => {
       // What is in the guest's memory would be lost; whoever stops all of them knows that.
-      if (reason === "asked") this.#pause.refuse(this.#machine, this.record.id);
-      await this.#stop(reason, message);
+      if (reason === "asked") this.#life.refusePaused();
+      await this.#life.stop(reason, message);
     });
   }
 
@@ -189,56 +110,50 @@ export class Workspace {
    * thing that can fail, nothing of the old one is lost.
    */
   async reset(name: string, call: StartCall): Promise<SnapshotView> {
-    return await this.#take(async () => {
+    return await this.#life.take(async () => {
       const source = this.#snapshots().find(name);
       // Without it there is no going back, and nothing to stop for.
       const seedId = this.record.seed?.id ?? undefined;
       if (seedId !== undefined) await this.#parts.seedImage(seedId);
-      this.#pause.refuse(this.#machine, this.record.id);
-      await this.#stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
-      await this.#record.save({ pending_reset: name });
-      await this.#open({ call, insist: false, resetTo: source });
+      this.#life.refusePaused();
+      await this.#life.stop("start_failed", `its reset to ${name} was not finished`, { trim: false });
+      await this.#life.save({ pending_reset: name });
+      await this.#life.open({ call, insist: false, resetTo: source });
       return source;
     }, call.signal);
   }
 
   /** Changes what only the record has. */
   async update(change: (record: WorkspaceRecord) => Partial<WorkspaceRecord>): Promise<void> {
-    await this.#take(async () => {
-      await this.#record.save(change(this.record));
-      this.#active();
+    await this.#life.take(async () => {
+      await this.#life.save(change(this.record));
+      this.#life.active();
     });
   }
 
   /** Stops it and has `work` take its directory away; whatever waits for its turn finds that it is gone. */
   async retire(work: (directory: string) => Promise<void>): Promise<void> {
-    await this.#take(async () => {
-      await this.#stop("asked", "it was deleted");
-      await this.#sync.settled();
-      await this.#record.settled();
-      await work(this.#parts.directory);
-      this.#retired = true;
-    });
+    await this.#life.retire(work);
   }
 
   /** Has the guest copy the seed into the volume; what it then is does not change. @throws PyroError invalid_state */
   async flatten(): Promise<void> {
-    await this.#take(async () => {
+    await this.#life.take(async () => {
       const { seed } = this.record;
-      const machine = this.#started();
+      const machine = this.#life.started();
       if (seed === null || seed.id === null) return;
       await machine.volume?.flatten();
       // Until this is on the disk the seed counts as needed, which hurts nothing.
-      await this.#record.save({ seed: { ...seed, id: null } });
-      this.#active();
+      await this.#life.save({ seed: { ...seed, id: null } });
+      this.#life.active();
     });
   }
 
   /** A command's machine and number; `text` is how it is shown. @throws PyroError invalid_state when it is not started */
   async command(text: string, signal: AbortSignal): Promise<{ machine: CommandMachine; sequence: number }> {
-    return await this.#take(async () => {
-      const machine = this.#started();
-      return await Promise.resolve(this.#commands.next(machine, this.#shown(machine, text)));
+    return await this.#life.take(async () => {
+      const machine = this.#life.started();
+      return await Promise.resolve(this.#life.commands.next(machine, this.#life.shown(machine, text)));
     }, signal);
   }
 
@@ -248,9 +163,9 @@ export class Workspace {
     request: Omit<ExecRequest, "stdin" | "onOutput">,
     signal: AbortSignal,
   ): Promise<DetachedCommand> {
-    const { command, started } = await this.#take(async () => {
-      const machine = this.#started();
-      return await Promise.resolve(this.#commands.detach(machine, request, this.#shown(machine, text)));
+    const { command, started } = await this.#life.take(async () => {
+      const machine = this.#life.started();
+      return await Promise.resolve(this.#life.commands.detach(machine, request, this.#life.shown(machine, text)));
     }, signal);
     await started;
     return command;
@@ -258,36 +173,29 @@ export class Workspace {
 
   /** Its detached commands, while it is started; those of the server before too. */
   async detached(): Promise<DetachedCommands> {
-    await this.#adopting;
-    return this.#commands.detached;
+    await this.#life.adopted();
+    return this.#life.commands.detached;
   }
 
   async loggedCommands(): Promise<LoggedCommand[]> {
-    return await this.#log.read();
+    return await this.#life.log.read();
   }
 
   /** Changes files of its machine: nothing else is done with the workspace meanwhile. @throws PyroError invalid_state */
   async changeFiles<T extends { volume: VolumeState }>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
-    return await this.#take(async () => {
-      const machine = this.#started();
+    return await this.#life.take(async () => {
+      const machine = this.#life.started();
       const done = await withFiles(machine, work);
-      await this.#record.save({ changed: this.#isChanged(done.volume) });
-      this.#active();
+      await this.#life.save({ changed: this.#life.isChanged(done.volume) });
+      this.#life.active();
       return done;
     }, signal);
   }
 
   /** Works with its machine beside whatever else is done; it is not idle meanwhile. @throws PyroError invalid_state */
   async beside<T>(work: (machine: OpenMachine) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const machine = await this.#take(async () => await Promise.resolve(this.#started()), signal);
-    this.#readers += 1;
-    this.#idle.stop();
-    try {
-      return await work(machine);
-    } finally {
-      this.#readers -= 1;
-      this.#active();
-    }
+    const machine = await this.#life.take(async () => await Promise.resolve(this.#life.started()), signal);
+    return await this.#life.using(machine, work);
   }
 
   /** Reads files of its machine. @throws PyroError as `beside` */
@@ -301,192 +209,41 @@ export class Workspace {
 
   /** What each snapshot pins, now or as it was at the stop. Waits for no turn. */
   async pins(): Promise<PinsView> {
-    return await this.#pins.view();
+    return await this.#life.pins.view();
   }
 
   async createSnapshot(name: string): Promise<SnapshotView> {
-    return await this.#take(async () => {
+    return await this.#life.take(async () => {
       const table = this.#snapshots();
       table.refuse(name);
-      const { volume } = this.#started();
+      const { volume } = this.#life.started();
       if (volume === undefined) throw new PyroError("internal", "a workspace's machine without a volume");
       const { record, state } = await table.create(name, volume);
       try {
-        await this.#record.save({ snapshots: [...this.record.snapshots, record], changed: this.#isChanged(state) });
+        await this.#life.save({ snapshots: [...this.record.snapshots, record], changed: this.#life.isChanged(state) });
       } catch (failure) {
         // Otherwise the next start removes it: it is not in the record.
         await volume.deleteSnapshot(record.id).catch(() => undefined);
         throw failure;
       }
-      this.#active();
+      this.#life.active();
       return this.#snapshots().find(name);
     });
   }
 
   /** From the record first: what the volume still has of it, the next start removes. */
   async deleteSnapshot(name: string): Promise<void> {
-    await this.#take(async () => {
+    await this.#life.take(async () => {
       const { id } = this.#snapshots().deletable(name);
-      this.#pause.refuse(this.#machine, this.record.id);
+      this.#life.refusePaused();
       // What it held together with another one is that one's now.
-      await this.#record.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id), pins: null });
-      await this.#machine?.volume?.deleteSnapshot(id);
-      this.#active();
+      await this.#life.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id), pins: null });
+      await this.machine?.volume?.deleteSnapshot(id);
+      this.#life.active();
     });
-  }
-
-  async #open(opening: Opening): Promise<void> {
-    const { resetTo } = opening;
-    const seedId = this.record.seed?.id ?? undefined;
-    const onNotice = (notice: string): void => this.#notice(notice);
-    const path = volumePath(this.#parts.directory);
-    const seedPath = seedId === undefined ? undefined : await this.#parts.seedImage(seedId);
-    const how = { ...opening, volumePath: path, seedPath, onNotice };
-    const open = async (): Promise<OpenMachine> => await openWorkspaceMachine(this.#parts.machines, this.record, how);
-    const machine = await openWithRoom(path, open, onNotice);
-    try {
-      if (resetTo !== undefined) await this.#log.clear();
-      await this.#record.save(startedOn(this.record, machine, resetTo));
-    } catch (failure) {
-      // Nobody would know of it.
-      await machine.close();
-      throw failure;
-    }
-    this.#hold(machine);
-    this.#active();
-  }
-
-  #hold(machine: OpenMachine): void {
-    this.#machine = machine;
-    this.#parts.onMachine();
-    void machine.lost.then(async (why) => await this.#lose(machine, why));
-  }
-
-  async #adopt(): Promise<void> {
-    const found = await findMachine(this.#parts.machines, this.record);
-    if (found.machine === undefined) return await this.#record.save(found.ended);
-    const { machine } = found;
-    this.#hold(machine);
-    const called = await this.#called.read();
-    const onNotice = (notice: string): void => this.#notice(notice);
-    const onDetached = (each: LeftDetached): void =>
-      this.#commands.adopt(machine, each, () => this.#stopped.has(machine));
-    const ended = await endOrphans(machine, { called, log: this.#log, onDetached, onNotice });
-    const state = await this.#sync.now(machine, false);
-    await this.#record.save({
-      command_count: lastNumber(this.record, called),
-      changed: state === undefined || this.#isChanged(state),
-    });
-    if (ended > 0 || this.#commands.count > 0) this.#active();
-    else this.#idle.restart(idleSecondsLeft(this.record));
-  }
-
-  /** As `Turns.take`, unless the workspace was deleted before the turn came. */
-  async #take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return await this.#turns.take(async () => {
-      if (this.#retired) throw new PyroError("not_found", `there is no workspace ${this.record.id} any more`);
-      return await work();
-    }, signal);
-  }
-
-  async #stop(reason: StopReason, message: string, { trim } = { trim: true }): Promise<void> {
-    const machine = this.#machine;
-    if (machine === undefined) return;
-    this.#idle.stop();
-    // One that stands still answers nothing.
-    const answers = this.paused === undefined;
-    if (answers) await this.#commands.end(GRACE_MS);
-    const pins = answers && trim ? await this.#pins.atStop(machine) : null;
-    const written = answers ? await this.#sync.now(machine, trim) : undefined;
-    const lost = written === undefined ? "; its guest did not answer, so what was written last may be lost" : "";
-    const stopped = { reason, message: `${message}${lost}`, at: new Date().toISOString() };
-    this.#leave(stopped);
-    this.#stopped.add(machine);
-    await machine.close();
-    await this.#commands.logged();
-    await this.#record.save({
-      state: "stopped",
-      machine_id: null,
-      pins,
-      stopped,
-      changed: written === undefined || this.#isChanged(written),
-    });
-  }
-
-  /** The machine has ended on its own. */
-  async #lose(machine: OpenMachine, why: PyroError): Promise<void> {
-    await this.#turns
-      .take(async () => {
-        if (this.#machine !== machine) return;
-        const stopped = { reason: "vmm_failed" as const, message: why.message, at: new Date().toISOString() };
-        this.#leave(stopped);
-        this.#idle.stop();
-        await machine.close();
-        await this.#commands.logged();
-        await this.#record.save({ state: "stopped", machine_id: null, stopped, changed: true });
-      })
-      .catch((failure: unknown) => this.#notice(`after its machine ended: ${PyroError.from(failure).message}`));
-  }
-
-  /** It is without a machine from now on, and says why before that is on the disk: ending a machine takes a while. */
-  #leave(stopped: WorkspaceRecord["stopped"]): void {
-    this.#machine = undefined;
-    this.#record.note({ stopped });
-  }
-
-  #isChanged(state: VolumeState): boolean {
-    return this.record.seed_generation === null || state.workspaceGeneration !== this.record.seed_generation;
   }
 
   #snapshots(): SnapshotTable {
     return new SnapshotTable(this.record);
-  }
-
-  #started(): OpenMachine {
-    this.#pause.refuse(this.#machine, this.record.id);
-    if (this.#machine !== undefined) return this.#machine;
-    const { id, stopped } = this.record;
-    throw new PyroError(
-      "invalid_state",
-      `the workspace ${id} is stopped: ${stopped?.message ?? "it was not started"}`,
-      {
-        remedy: `pyro workspace start ${id}`,
-      },
-    );
-  }
-
-  #shown(machine: OpenMachine, text: string): { text: string; wasStopped: () => boolean } {
-    return { text, wasStopped: () => this.#stopped.has(machine) };
-  }
-
-  #count(): number {
-    this.#record.note({ command_count: this.record.command_count + 1 });
-    return this.record.command_count;
-  }
-
-  /** Somebody uses it: the time until it is idle begins anew. */
-  #active(): void {
-    this.#idle.stop();
-    this.#record.note({ last_activity_at: new Date().toISOString() });
-    if (this.#machine === undefined || this.#isBusy || this.paused !== undefined) return;
-    this.#idle.restart(this.record.ttl_seconds);
-  }
-
-  get #isBusy(): boolean {
-    return this.#commands.count > 0 || this.#readers > 0;
-  }
-
-  async #expire(): Promise<void> {
-    const seconds = this.record.ttl_seconds;
-    await this.#turns
-      .take(async () => {
-        // Somebody may have come just now.
-        if (!this.#isBusy) await this.#stop("idle", `nothing ran for ${seconds} s`);
-      })
-      .catch((failure: unknown) => this.#notice(`was not stopped: ${PyroError.from(failure).message}`));
-  }
-
-  #notice(notice: string): void {
-    this.#parts.onNotice(`workspace ${this.record.id}: ${notice}`);
   }
 }

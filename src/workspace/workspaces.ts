@@ -15,7 +15,8 @@ import { type SeedProgress, Seeds } from "./seeds/seeds.ts";
 import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
 import type { VolumeFiles } from "./volume-file.ts";
-import { volumePath, Workspace } from "./workspace.ts";
+import { volumePath } from "./machine-life.ts";
+import { Workspace } from "./workspace.ts";
 
 /** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
 const FREE_BYTES_MIN = 512 * 1024 ** 2;
