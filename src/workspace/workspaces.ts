@@ -2,16 +2,17 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import type { MachineName } from "../contract/run.ts";
 import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
 import { freeBytes, HostDisk } from "./host-disk.ts";
+import { Names } from "./names.ts";
+import { type CreateCall, mergedLabels, newRecord, type NewWorkspace, type WorkspaceChange } from "./new-workspace.ts";
 import { DISK_REMEDY } from "./pause.ts";
-import { newWorkspaceId, readRecords, type WorkspaceRecord, type WorkspaceSeed, writeRecord } from "./record.ts";
+import { readRecords, type WorkspaceRecord, type WorkspaceSeed, writeRecord } from "./record.ts";
 import { findSource } from "./seeds/seed-source.ts";
-import { type SeedProgress, Seeds } from "./seeds/seeds.ts";
+import { Seeds } from "./seeds/seeds.ts";
 import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
 import type { VolumeFiles } from "./volume-file.ts";
@@ -33,39 +34,6 @@ export interface WorkspacesOptions {
   readonly freeBytes?: () => Promise<number>;
 }
 
-export interface NewWorkspace {
-  readonly environment: string;
-  readonly name: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly ttlSeconds: number;
-  /** On this host, that it is made from; undefined: none. */
-  readonly directory?: string | undefined;
-  readonly vcpuCount: number | undefined;
-  readonly memoryMib: number | undefined;
-  /** Undefined: the best that works. */
-  readonly machine: MachineName | undefined;
-  readonly requireIsolation: "any" | "hardware";
-  /** Absolute path of what it begins with; undefined: nothing. */
-  readonly seedPath: string | undefined;
-  /** Without what git ignores in it. */
-  readonly seedIgnore: boolean;
-}
-
-/** What is not there stays as it is. */
-export interface WorkspaceChange {
-  /** Null: none. */
-  readonly name?: string | null;
-  /** Null: without. */
-  readonly labels: Readonly<Record<string, string | null>>;
-  readonly ttlSeconds?: number | undefined;
-  readonly volumeBytes?: number | undefined;
-}
-
-/** What a creation tells while it lasts, and how it is cancelled. */
-export interface CreateCall extends StartCall {
-  readonly onSeed: (progress: SeedProgress) => void;
-}
-
 export class Workspaces {
   readonly #options: WorkspacesOptions;
   readonly #directory: string;
@@ -74,8 +42,7 @@ export class Workspaces {
   readonly #disk: HostDisk;
   readonly #known = new Map<string, Workspace>();
   readonly #unreadable = new Map<string, string>();
-  /** Names of workspaces that are being made, or restored. */
-  readonly #namesTaken = new Set<string>();
+  readonly #names = new Names((name) => this.#isKnown(name));
 
   private constructor(options: WorkspacesOptions) {
     this.#options = options;
@@ -139,7 +106,7 @@ export class Workspaces {
 
   /** Makes one and starts it. On failure, as on abort, nothing is left. */
   async create(wanted: NewWorkspace, call: CreateCall): Promise<Workspace> {
-    return await this.#withName(wanted.name, async () => {
+    return await this.#names.take(wanted.name, async () => {
       await this.#checkRoom();
       await using scope = new Scope();
       const seed = await this.#seedFor(wanted, call, scope);
@@ -195,7 +162,7 @@ export class Workspaces {
         ...(change.ttlSeconds === undefined ? {} : { ttl_seconds: change.ttlSeconds }),
       }));
     };
-    if (typeof name === "string" && name !== workspace.record.name) await this.#withName(name, apply);
+    if (typeof name === "string" && name !== workspace.record.name) await this.#names.take(name, apply);
     else await apply();
   }
 
@@ -232,7 +199,7 @@ export class Workspaces {
         remedy: "pyro workspace list --deleted",
       });
     }
-    return await this.#withName(found.name ?? undefined, async () => {
+    return await this.#names.take(found.name ?? undefined, async () => {
       const directory = join(this.#directory, found.id);
       const stopped = { reason: "restored" as const, message: "it was restored", at: new Date().toISOString() };
       const record: WorkspaceRecord = { ...found, deleted_at: null, state: "stopped", stopped };
@@ -320,22 +287,6 @@ export class Workspaces {
     for (const workspace of this.#known.values()) if (workspace.record.state === "started") workspace.adopt();
   }
 
-  /** Runs `work` so that nobody else takes the name meanwhile. */
-  async #withName<T>(name: string | undefined, work: () => Promise<T>): Promise<T> {
-    if (name === undefined) return await work();
-    if (this.#isKnown(name) || this.#namesTaken.has(name)) {
-      throw new PyroError("already_exists", `there is a workspace ${name}`, {
-        remedy: `choose another name, or rename that one: pyro workspace update ${name} --name OTHER`,
-      });
-    }
-    this.#namesTaken.add(name);
-    try {
-      return await work();
-    } finally {
-      this.#namesTaken.delete(name);
-    }
-  }
-
   #isKnown(reference: string): boolean {
     return this.#known.has(reference) || [...this.#known.values()].some(({ record }) => record.name === reference);
   }
@@ -380,48 +331,3 @@ const isNamed =
   (reference: string) =>
   ({ id, name }: WorkspaceRecord): boolean =>
     id === reference || name === reference;
-
-function newRecord(wanted: NewWorkspace, seed: WorkspaceSeed | null): WorkspaceRecord {
-  const now = new Date().toISOString();
-  return {
-    version: 1,
-    id: newWorkspaceId(),
-    name: wanted.name ?? null,
-    labels: { ...wanted.labels },
-    environment: wanted.environment,
-    environment_version: "",
-    install_dir: "",
-    environment_digest: null,
-    machine: wanted.machine ?? "qemu-tcg",
-    require_isolation: wanted.requireIsolation,
-    vcpu_count: wanted.vcpuCount ?? 0,
-    mem_mib: wanted.memoryMib ?? 0,
-    ttl_seconds: wanted.ttlSeconds,
-    created_at: now,
-    last_activity_at: now,
-    state: "creating",
-    machine_id: null,
-    stopped: null,
-    snapshots: [],
-    pins: null,
-    pending_reset: null,
-    command_count: 0,
-    reset_count: 0,
-    last_reset_at: null,
-    seed,
-    seed_generation: null,
-    changed: false,
-    deleted_at: null,
-    directory: wanted.directory ?? null,
-  };
-}
-
-function mergedLabels(
-  labels: Readonly<Record<string, string>>,
-  change: Readonly<Record<string, string | null>>,
-): Record<string, string> {
-  const merged = { ...labels, ...change };
-  return Object.fromEntries(
-    Object.entries(merged).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  );
-}

@@ -1,5 +1,5 @@
 /** What tests ask of workspaces that no guest is behind. */
-import type { CreateCall, NewWorkspace } from "../../src/workspace/workspaces.ts";
+import type { CreateCall, NewWorkspace } from "../../src/workspace/new-workspace.ts";
 
 /** A workspace as whoever says nothing else gets it. */
 export const NEW_WORKSPACE: NewWorkspace = {
