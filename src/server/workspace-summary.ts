@@ -21,7 +21,7 @@ export async function summaryOf(workspace: Workspace): Promise<WorkspaceSummary>
 /** With what its snapshots pin, which is counted for it. */
 export async function statusOf(workspace: Workspace): Promise<z.infer<typeof workspaceStatus.output>> {
   const summarized = await summaryOf(workspace);
-  const { countedAt, unknown, pins } = await workspace.pins();
+  const { countedAt, unknown, pins } = await workspace.snapshots.pins();
   const snapshots = pins.map(({ name, bytes }) => ({ snapshot_name: name, bytes_pinned: bytes }));
   return { ...summarized, snapshot_pins: { counted_at: countedAt, unknown, snapshots } };
 }

@@ -1,24 +1,26 @@
 /** One workspace: its record, its machine while it is started, and what is done to both, one after the other. */
-import { PyroError } from "../contract/error.ts";
-import type { LoggedCommand, Paused, StopReason } from "../contract/workspace.ts";
-import type { ExecRequest, OpenMachine, VolumeState } from "../machine/machine.ts";
-import type { CommandMachine } from "./commands.ts";
-import type { DetachedCommand, DetachedCommands } from "./detached.ts";
+import type { Paused, StopReason } from "../contract/workspace.ts";
+import type { OpenMachine, VolumeState } from "../machine/machine.ts";
 import { type FileWork, withFiles } from "./files/machine-files.ts";
 import { MachineLife, volumePath, type WorkspaceParts } from "./machine-life.ts";
 import type { StartCall } from "./opening.ts";
-import type { PinsView } from "./pins.ts";
 import type { WorkspaceRecord } from "./record.ts";
-import { SnapshotTable, type SnapshotView } from "./snapshots.ts";
+import type { SnapshotView } from "./snapshots.ts";
 import { grow, sizeOf, type VolumeSize } from "./volume-size.ts";
+import { WorkspaceCommands } from "./workspace-commands.ts";
+import { WorkspaceSnapshots } from "./workspace-snapshots.ts";
 
 export class Workspace {
   readonly #parts: WorkspaceParts;
   readonly #life: MachineLife;
+  readonly commands: WorkspaceCommands;
+  readonly snapshots: WorkspaceSnapshots;
 
   constructor(parts: WorkspaceParts) {
     this.#parts = parts;
     this.#life = new MachineLife(parts);
+    this.commands = new WorkspaceCommands(this.#life);
+    this.snapshots = new WorkspaceSnapshots(this.#life);
   }
 
   get record(): WorkspaceRecord {
@@ -91,7 +93,7 @@ export class Workspace {
     await this.#life.take(async () => {
       if (this.machine !== undefined) return;
       const pending = this.record.pending_reset;
-      const resetTo = pending === null ? undefined : this.#snapshots().find(pending);
+      const resetTo = pending === null ? undefined : this.snapshots.find(pending);
       await this.#life.open({ call, insist: false, resetTo });
     }, call.signal);
   }
@@ -111,7 +113,7 @@ export class Workspace {
    */
   async reset(name: string, call: StartCall): Promise<SnapshotView> {
     return await this.#life.take(async () => {
-      const source = this.#snapshots().find(name);
+      const source = this.snapshots.find(name);
       // Without it there is no going back, and nothing to stop for.
       const seedId = this.record.seed?.id ?? undefined;
       if (seedId !== undefined) await this.#parts.seedImage(seedId);
@@ -149,38 +151,6 @@ export class Workspace {
     });
   }
 
-  /** A command's machine and number; `text` is how it is shown. @throws PyroError invalid_state when it is not started */
-  async command(text: string, signal: AbortSignal): Promise<{ machine: CommandMachine; sequence: number }> {
-    return await this.#life.take(async () => {
-      const machine = this.#life.started();
-      return await Promise.resolve(this.#life.commands.next(machine, this.#life.shown(machine, text)));
-    }, signal);
-  }
-
-  /** Starts a command that goes on without its caller. @throws PyroError as `command` */
-  async detach(
-    text: string,
-    request: Omit<ExecRequest, "stdin" | "onOutput">,
-    signal: AbortSignal,
-  ): Promise<DetachedCommand> {
-    const { command, started } = await this.#life.take(async () => {
-      const machine = this.#life.started();
-      return await Promise.resolve(this.#life.commands.detach(machine, request, this.#life.shown(machine, text)));
-    }, signal);
-    await started;
-    return command;
-  }
-
-  /** Its detached commands, while it is started; those of the server before too. */
-  async detached(): Promise<DetachedCommands> {
-    await this.#life.adopted();
-    return this.#life.commands.detached;
-  }
-
-  async loggedCommands(): Promise<LoggedCommand[]> {
-    return await this.#life.log.read();
-  }
-
   /** Changes files of its machine: nothing else is done with the workspace meanwhile. @throws PyroError invalid_state */
   async changeFiles<T extends { volume: VolumeState }>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
     return await this.#life.take(async () => {
@@ -201,49 +171,5 @@ export class Workspace {
   /** Reads files of its machine. @throws PyroError as `beside` */
   async readFiles<T>(work: FileWork<T>, signal: AbortSignal): Promise<T> {
     return await this.beside(async (machine) => await withFiles(machine, work), signal);
-  }
-
-  listSnapshots(): SnapshotView[] {
-    return this.#snapshots().list();
-  }
-
-  /** What each snapshot pins, now or as it was at the stop. Waits for no turn. */
-  async pins(): Promise<PinsView> {
-    return await this.#life.pins.view();
-  }
-
-  async createSnapshot(name: string): Promise<SnapshotView> {
-    return await this.#life.take(async () => {
-      const table = this.#snapshots();
-      table.refuse(name);
-      const { volume } = this.#life.started();
-      if (volume === undefined) throw new PyroError("internal", "a workspace's machine without a volume");
-      const { record, state } = await table.create(name, volume);
-      try {
-        await this.#life.save({ snapshots: [...this.record.snapshots, record], changed: this.#life.isChanged(state) });
-      } catch (failure) {
-        // Otherwise the next start removes it: it is not in the record.
-        await volume.deleteSnapshot(record.id).catch(() => undefined);
-        throw failure;
-      }
-      this.#life.active();
-      return this.#snapshots().find(name);
-    });
-  }
-
-  /** From the record first: what the volume still has of it, the next start removes. */
-  async deleteSnapshot(name: string): Promise<void> {
-    await this.#life.take(async () => {
-      const { id } = this.#snapshots().deletable(name);
-      this.#life.refusePaused();
-      // What it held together with another one is that one's now.
-      await this.#life.save({ snapshots: this.record.snapshots.filter((each) => each.id !== id), pins: null });
-      await this.machine?.volume?.deleteSnapshot(id);
-      this.#life.active();
-    });
-  }
-
-  #snapshots(): SnapshotTable {
-    return new SnapshotTable(this.record);
   }
 }

@@ -19,18 +19,18 @@ export function commandHandlers(context: ServerContext): Handlers["workspace"]["
         ...guestCommand({ ...input, env: [...GIT_TRUST, ...input.env] }),
         timeLimitMs: seconds === undefined ? undefined : Math.ceil(seconds * 1000),
       };
-      const started = await found.detach(displayed(input.command), request, signal);
+      const started = await found.commands.detach(displayed(input.command), request, signal);
       return { workspace_id: found.record.id, ...summaryOf(started) };
     },
     list: async ({ workspace }) => {
       const found = workspaces.find(workspace);
-      const commands = (await found.detached()).list().map(summaryOf);
+      const commands = (await found.commands.detached()).list().map(summaryOf);
       return { workspace_id: found.record.id, count: commands.length, commands };
     },
     attach: attachHandler(context),
     kill: async ({ workspace, exec_id: execId, signal }) => {
       const found = workspaces.find(workspace);
-      const delivered = await (await found.detached()).find(execId).kept.signal(SIGNAL_NUMBERS[signal]);
+      const delivered = await (await found.commands.detached()).find(execId).kept.signal(SIGNAL_NUMBERS[signal]);
       return { workspace_id: found.record.id, exec_id: execId, delivered };
     },
   };
@@ -39,7 +39,7 @@ export function commandHandlers(context: ServerContext): Handlers["workspace"]["
 function attachHandler(context: ServerContext): Handlers["workspace"]["command"]["attach"] {
   return async ({ workspace, exec_id: execId, so_far: soFar, ...input }, { signal, emit }) => {
     const found = context.workspaces.find(workspace);
-    const { kept, view } = (await found.detached()).find(execId);
+    const { kept, view } = (await found.commands.detached()).find(execId);
     const streams = await claimStreams(context, input);
     try {
       const capture = new Capture();

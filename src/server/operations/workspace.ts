@@ -70,7 +70,7 @@ export function workspaceHandlers(
     pull: pullHandler(context),
     logs: async ({ workspace }) => {
       const found = workspaces.find(workspace);
-      const entries = await found.loggedCommands();
+      const entries = await found.commands.logged();
       return { workspace_id: found.record.id, count: entries.length, entries };
     },
     reset: async ({ workspace, snapshot }, call) => {
@@ -102,7 +102,7 @@ function execHandler(context: ServerContext): Handlers["workspace"]["exec"] {
     const workspace = context.workspaces.find(reference);
     const streams = await claimStreams(context, input);
     try {
-      const { machine, sequence } = await workspace.command(displayed(input.command), signal);
+      const { machine, sequence } = await workspace.commands.next(displayed(input.command), signal);
       const trusting = { ...input, env: [...GIT_TRUST, ...input.env] };
       const { exec, result } = execute(trusting, { context, machine, streams, signal });
       try {

@@ -14,7 +14,7 @@ import { FakeHost, said } from "../../support/fake-host.ts";
 import { call, NEW_WORKSPACE } from "../../support/new-workspace.ts";
 
 async function exec(workspace: Workspace, ...argv: string[]): Promise<Exec> {
-  const { machine } = await workspace.command(argv.join(" "), call.signal);
+  const { machine } = await workspace.commands.next(argv.join(" "), call.signal);
   const request = { argv, env: {}, cwd: "", user: "root", timeLimitMs: 1000, stdin: undefined };
   return machine.exec({ ...request, onOutput: () => undefined });
 }
@@ -30,12 +30,12 @@ test("adoption: the next server goes on with the machine, and ends and logs what
   const found = later.find(made.record.id);
   assert.deepEqual([found.machine?.id, found.record.state, found.record.changed], [id, "started", true]);
   assert.equal((await orphan.outcome).signal, 9);
-  const logged = (await found.loggedCommands()).filter(({ interrupted }) => interrupted !== undefined);
+  const logged = (await found.commands.logged()).filter(({ interrupted }) => interrupted !== undefined);
   assert.deepEqual(
     logged.map(({ sequence, command, cwd, stdout, exit_code: code }) => ({ sequence, command, cwd, stdout, code })),
     [{ sequence: 2, command: "sleep", cwd: "/workspace", stdout: "sleeping\n", code: 137 }],
   );
-  const next = await found.command("true", call.signal);
+  const next = await found.commands.next("true", call.signal);
   assert.equal(next.sequence, 3);
   await later.close();
 });
@@ -46,7 +46,7 @@ test("adoption: detached commands go on, are listed and read as before, and are 
   const made = await all.create(NEW_WORKSPACE, call);
   const request = { env: {}, cwd: "/workspace", user: "root", timeLimitMs: undefined };
   const detach = async (...argv: string[]): Promise<DetachedCommand> =>
-    await made.detach(argv.join(" "), { ...request, argv }, call.signal);
+    await made.commands.detach(argv.join(" "), { ...request, argv }, call.signal);
   const output: string[] = [];
   const reader = {
     onOutput: (_stream: string, data: Uint8Array) => void output.push(Buffer.from(data).toString()),
@@ -54,18 +54,18 @@ test("adoption: detached commands go on, are listed and read as before, and are 
     signal: call.signal,
   };
   const ended = await detach("exit", "3");
-  await (await made.detached()).find(ended.execId).kept.attach(reader);
+  await (await made.commands.detached()).find(ended.execId).kept.attach(reader);
   // With nothing running what was called before is forgotten: the guest is who knows it.
   const running = await detach("sleep");
   const flooding = await detach("flood", String(3 * 1024 * 1024));
-  await (await made.detached()).find(flooding.execId).kept.attach({ ...reader, onOutput: () => undefined });
+  await (await made.commands.detached()).find(flooding.execId).kept.attach({ ...reader, onOutput: () => undefined });
   const orphan = await exec(made, "sleep");
   // Written after what was to be logged by then.
   await all.update(made, { labels: {} });
-  assert.equal((await made.loggedCommands()).length, 2);
+  assert.equal((await made.commands.logged()).length, 2);
   const later = await host.workspaces();
   const found = later.find(made.record.id);
-  const detached = await found.detached();
+  const detached = await found.commands.detached();
   assert.equal((await orphan.outcome).signal, 9);
   const shown = ({ execId, sequence, command, startedAt }: DetachedCommand): unknown[] => [
     execId,
@@ -81,7 +81,7 @@ test("adoption: detached commands go on, are listed and read as before, and are 
   assert.deepEqual([(await outcome).exitCode, output], [143, ["sleeping\n"]]);
   await found.stop("asked", "it was stopped");
   // The server before lives on here, and writes down the ends that it sees as well.
-  const logged = (await found.loggedCommands()).map(({ sequence, exit_code: code }) => `${sequence}: ${code}`);
+  const logged = (await found.commands.logged()).map(({ sequence, exit_code: code }) => `${sequence}: ${code}`);
   const count = (line: string): number => logged.filter((each) => each === line).length;
   assert.deepEqual([count("1: 3"), count("2: 143"), count("3: 0")], [1, 2, 1]);
   await later.close();
@@ -102,7 +102,7 @@ test("adoption: output that nobody has any more is counted in the log", async ()
   const later = await host.workspaces();
   const found = later.find(made.record.id);
   await found.stop("asked", "it was stopped");
-  const [entry] = await found.loggedCommands();
+  const [entry] = await found.commands.logged();
   assert.deepEqual([entry?.sequence, entry?.stdout.length, entry?.stdout_dropped_bytes], [7, bytes, 3 * bytes]);
   await later.close();
 });

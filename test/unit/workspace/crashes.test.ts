@@ -40,12 +40,12 @@ const deleted = async ({ all, workspace }: Scene): Promise<void> => {
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   "snapshot create": {
-    run: async ({ workspace }) => await workspace.createSnapshot("two"),
+    run: async ({ workspace }) => await workspace.snapshots.create("two"),
     trees: [CHANGED],
     snapshots: [ONE, [...ONE, "two"]],
   },
   "snapshot delete": {
-    run: async ({ workspace }) => await workspace.deleteSnapshot("one"),
+    run: async ({ workspace }) => await workspace.snapshots.delete("one"),
     trees: [CHANGED],
     snapshots: [ONE, ["baseline"]],
   },
@@ -81,7 +81,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
 };
 
 async function run(workspace: Workspace, name: string): Promise<void> {
-  const { machine } = await workspace.command(name, call.signal);
+  const { machine } = await workspace.commands.next(name, call.signal);
   const request = { argv: [name], env: {}, cwd: "/", user: "root", timeLimitMs: 1000, stdin: undefined };
   await machine.exec({ ...request, onOutput: () => undefined }).outcome;
 }
@@ -90,7 +90,7 @@ async function sceneOf(host: FakeHost): Promise<Scene> {
   const all = await host.workspaces();
   const workspace = await all.create(NEW_WORKSPACE, call);
   await run(workspace, "touch");
-  await workspace.createSnapshot("one");
+  await workspace.snapshots.create("one");
   await run(workspace, "touch");
   return { all, workspace };
 }
@@ -114,7 +114,7 @@ async function check(host: FakeHost, id: string, { trees, snapshots = [ONE] }: O
     await later.start(found, call);
     await run(found, "true");
     assert.ok(trees.includes(disk.tree), `the tree is ${disk.tree}`);
-    const names = found.listSnapshots().map(({ name }) => name);
+    const names = found.snapshots.list().map(({ name }) => name);
     assert.ok(
       snapshots.some((right) => right.join() === names.join()),
       `it has ${names.join(", ")}`,

@@ -18,7 +18,7 @@ test("full volume: a reset of one that has no room for it makes it larger and is
   const all = await host.workspaces((notice) => notices.push(notice));
   const made = await all.create(NEW_WORKSPACE, call);
   const disk = host.machines.disk(join(host.paths.state, "workspaces", made.record.id, "volume.raw"));
-  await made.createSnapshot("one");
+  await made.snapshots.create("one");
   const { sizeBytes } = await made.volumeSize();
   disk.failures.set("prepare", full());
   const source = await made.reset("one", call);

@@ -67,8 +67,8 @@ test("host disk: machines stand still while it is full, which everybody is told,
       assert.match(error.remedy ?? "", /--purge/);
       return true;
     });
-  await refused(made.command("true", call.signal));
-  await refused(made.createSnapshot("one"));
+  await refused(made.commands.next("true", call.signal));
+  await refused(made.snapshots.create("one"));
   await refused(made.reset("baseline", call));
   await refused(made.stop("asked", "it was stopped"));
   await refused(all.create(NEW_WORKSPACE, call));
@@ -78,7 +78,7 @@ test("host disk: machines stand still while it is full, which everybody is told,
   assert.equal(made.machine, machine);
   host.freeBytes = 1024 * MIB;
   await done(host, `resume ${ids[0]}`);
-  await made.createSnapshot("one");
+  await made.snapshots.create("one");
   await made.stop("asked", "it was stopped");
   assert.equal(made.record.stopped?.reason, "asked");
   await all.close();

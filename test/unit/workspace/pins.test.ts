@@ -12,18 +12,18 @@ const diskOf = (host: FakeHost, { record }: Workspace): FakeDisk =>
   host.machines.disk(join(host.paths.state, "workspaces", record.id, "volume.raw"));
 
 const known = async (workspace: Workspace): Promise<[string, number | null][]> =>
-  (await workspace.pins()).pins.map(({ name, bytes }) => [name, bytes]);
+  (await workspace.snapshots.pins()).pins.map(({ name, bytes }) => [name, bytes]);
 
 test("pins: they are counted while it is started, and kept at its stop", async () => {
   await using host = new FakeHost();
   const all = await host.workspaces();
   const made = await all.create(NEW_WORKSPACE, call);
   const disk = diskOf(host, made);
-  assert.deepEqual(await made.pins(), { countedAt: null, unknown: null, pins: [] });
+  assert.deepEqual(await made.snapshots.pins(), { countedAt: null, unknown: null, pins: [] });
   assert.deepEqual(disk.calls, [], "without a snapshot the guest is not asked");
-  await made.createSnapshot("one");
-  await made.createSnapshot("two");
-  const [first, same] = await Promise.all([made.pins(), made.pins()]);
+  await made.snapshots.create("one");
+  await made.snapshots.create("two");
+  const [first, same] = await Promise.all([made.snapshots.pins(), made.snapshots.pins()]);
   assert.equal(first, same, "whoever asks meanwhile gets the same count");
   assert.deepEqual(disk.calls, ["count pins"]);
   disk.pinnedBytes = 8192;
@@ -36,7 +36,7 @@ test("pins: they are counted while it is started, and kept at its stop", async (
   assert.deepEqual(await known(made), expected);
   const later = await host.workspaces();
   assert.deepEqual(await known(later.find(made.record.id)), expected, "the next server knows it too");
-  await made.deleteSnapshot("one");
+  await made.snapshots.delete("one");
   assert.deepEqual(await known(made), [["two", null]], "what both held together is the other one's now");
   await all.start(made, call);
   assert.deepEqual(await known(made), [["two", 0]]);
@@ -48,17 +48,17 @@ test("pins: what is not counted to the end is unknown, and why is said", async (
   const all = await host.workspaces();
   const made = await all.create(NEW_WORKSPACE, call);
   const disk = diskOf(host, made);
-  await made.createSnapshot("one");
+  await made.snapshots.create("one");
   disk.pinnedBytes = undefined;
-  const unfinished = await made.pins();
+  const unfinished = await made.snapshots.pins();
   assert.deepEqual([unfinished.countedAt, unfinished.pins], [null, [{ name: "one", bytes: null }]]);
   assert.match(unfinished.unknown ?? "", /not counted to the end within 2000 ms/);
   disk.failures.set("countPins", new PyroError("guest_failed", "an agent of before"));
-  assert.equal((await made.pins()).unknown, "an agent of before");
+  assert.equal((await made.snapshots.pins()).unknown, "an agent of before");
   await made.pause(0);
-  assert.equal((await made.pins()).unknown, "the workspace is paused");
+  assert.equal((await made.snapshots.pins()).unknown, "the workspace is paused");
   await made.resume();
   await made.stop("asked", "it was stopped");
-  assert.match((await made.pins()).unknown ?? "", /not counted when the workspace was stopped/);
+  assert.match((await made.snapshots.pins()).unknown ?? "", /not counted when the workspace was stopped/);
   await all.close();
 });

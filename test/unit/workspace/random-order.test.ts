@@ -21,16 +21,16 @@ const STEPS: Readonly<Record<string, Step>> = {
   stop: async (workspace) => await workspace.stop("asked", "it was stopped"),
   touch: async (workspace) => await run(workspace, "touch"),
   crash: async (workspace) => await run(workspace, "crash").catch(() => undefined),
-  "snapshot a": async (workspace) => await workspace.createSnapshot("a"),
-  "snapshot b": async (workspace) => await workspace.createSnapshot("b"),
-  "delete a": async (workspace) => await workspace.deleteSnapshot("a"),
+  "snapshot a": async (workspace) => await workspace.snapshots.create("a"),
+  "snapshot b": async (workspace) => await workspace.snapshots.create("b"),
+  "delete a": async (workspace) => await workspace.snapshots.delete("a"),
   "reset a": async (workspace) => await workspace.reset("a", call),
   "reset baseline": async (workspace) => await workspace.reset("baseline", call),
   rename: async (workspace, all) => await all.update(workspace, { name: "other", labels: {} }),
 };
 
 async function run(workspace: Workspace, name: string): Promise<void> {
-  const { machine } = await workspace.command(name, call.signal);
+  const { machine } = await workspace.commands.next(name, call.signal);
   const request = { argv: [name], env: {}, cwd: "/", user: "root", timeLimitMs: 1000, stdin: undefined };
   await machine.exec({ ...request, onOutput: () => undefined }).outcome;
 }
@@ -63,7 +63,7 @@ test(`workspaces: ${ROUNDS} rounds of anything at once end in a workspace that i
     await workspace.machine?.close();
     all = await host.workspaces();
     assert.equal(all.find(id).record.state, "stopped");
-    assert.deepEqual(all.find(id).listSnapshots().length, snapshots.length + 1);
+    assert.deepEqual(all.find(id).snapshots.list().length, snapshots.length + 1);
   }
   await all.close();
 });

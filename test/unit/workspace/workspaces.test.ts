@@ -19,7 +19,7 @@ const create = async (all: Workspaces, wanted: Partial<NewWorkspace> = {}): Prom
   await all.create({ ...NEW_WORKSPACE, ...wanted }, call);
 
 async function exec(workspace: Workspace, ...argv: string[]): Promise<Exec> {
-  const { machine } = await workspace.command(argv.join(" "), call.signal);
+  const { machine } = await workspace.commands.next(argv.join(" "), call.signal);
   const request = { argv, env: {}, cwd: "/workspace", user: "root", timeLimitMs: 1000, stdin: undefined };
   return machine.exec({ ...request, onOutput: () => undefined });
 }
@@ -144,23 +144,23 @@ test("workspaces: snapshots have names, and one that was not recorded is not the
   const all = await host.workspaces();
   const made = await create(all);
   const disk = diskOf(host, made);
-  const snapshot = await made.createSnapshot("one");
+  const snapshot = await made.snapshots.create("one");
   assert.deepEqual([snapshot.kind, snapshot.entryCount, snapshot.bytes], ["named", 2, 10]);
-  await refused(made.createSnapshot("one"), "already_exists");
-  await refused(made.createSnapshot("baseline"), "already_exists");
+  await refused(made.snapshots.create("one"), "already_exists");
+  await refused(made.snapshots.create("baseline"), "already_exists");
   disk.failures.set("createSnapshot", new PyroError("resource_exhausted", "no room"));
-  await refused(made.createSnapshot("two"), "resource_exhausted");
+  await refused(made.snapshots.create("two"), "resource_exhausted");
   assert.deepEqual(
-    made.listSnapshots().map(({ name }) => name),
+    made.snapshots.list().map(({ name }) => name),
     ["baseline", "one"],
   );
-  await refused(made.deleteSnapshot("two"), "not_found");
-  await refused(made.deleteSnapshot("baseline"), "invalid_argument");
+  await refused(made.snapshots.delete("two"), "not_found");
+  await refused(made.snapshots.delete("baseline"), "invalid_argument");
   disk.snapshots.add("0000000000000000");
   await made.stop("asked", "it was stopped");
   await all.start(made, call);
   assert.equal(disk.snapshots.size, 1);
-  await made.deleteSnapshot("one");
+  await made.snapshots.delete("one");
   assert.equal(disk.snapshots.size, 0);
   await all.close();
 });
@@ -169,7 +169,7 @@ test("workspaces: a reset is a new machine, and a wrong name is refused before a
   await using host = new FakeHost();
   const all = await host.workspaces();
   const made = await create(all);
-  await made.createSnapshot("one");
+  await made.snapshots.create("one");
   await run(made, "touch");
   const before = made.machine?.id;
   await refused(made.reset("two", call), "not_found");
@@ -179,23 +179,23 @@ test("workspaces: a reset is a new machine, and a wrong name is refused before a
   assert.deepEqual(diskOf(host, made).calls.at(-1), `reset ${source.id}`);
   const { command_count: commands, reset_count: resets, pending_reset: pending } = made.record;
   assert.deepEqual([commands, resets, pending], [0, 1, null]);
-  assert.deepEqual(await made.loggedCommands(), []);
+  assert.deepEqual(await made.commands.logged(), []);
   await all.close();
 });
 
 test("workspaces: a reset that a crash interrupted is finished by the next start", async () => {
   await using host = new FakeHost();
   const made = await create(await host.workspaces());
-  await made.createSnapshot("one");
+  await made.snapshots.create("one");
   const path = join(placeOf(host, made), "workspace.json");
   const record = JSON.parse(await readFile(path, "utf8")) as object;
   await writeFile(path, JSON.stringify({ ...record, state: "stopped", pending_reset: "one" }));
   const later = await host.workspaces();
   const found = later.find(made.record.id);
-  await refused(found.deleteSnapshot("one"), "invalid_state");
+  await refused(found.snapshots.delete("one"), "invalid_state");
   await later.start(found, call);
   assert.deepEqual(diskOf(host, made).calls, [`reset ${found.record.snapshots[0]?.id ?? ""}`]);
-  await found.deleteSnapshot("one");
+  await found.snapshots.delete("one");
   assert.deepEqual([found.record.pending_reset, found.record.reset_count], [null, 1]);
   await later.close();
 });
@@ -284,20 +284,20 @@ test("workspaces: turns are taken one after the other, whatever is asked at once
   const all = await host.workspaces();
   const made = await create(all);
   const outcomes = await Promise.allSettled([
-    made.createSnapshot("one"),
+    made.snapshots.create("one"),
     made.reset("one", call),
     run(made, "true"),
     made.stop("asked", "it was stopped"),
     run(made, "true"),
     all.start(made, call),
-    made.createSnapshot("two"),
+    made.snapshots.create("two"),
   ]);
   assert.deepEqual(
     outcomes.map(({ status }) => status),
     ["fulfilled", "fulfilled", "fulfilled", "fulfilled", "rejected", "fulfilled", "fulfilled"],
   );
   assert.deepEqual(
-    made.listSnapshots().map(({ name }) => name),
+    made.snapshots.list().map(({ name }) => name),
     ["baseline", "one", "two"],
   );
   await all.close();
