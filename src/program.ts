@@ -4,6 +4,6 @@ import { main } from "./cli/main.ts";
 /** Runs the command and ends the process. */
 export async function program(words: readonly string[]): Promise<void> {
   await main(words, {
-    serveMcp: async (pyro, signal) => await (await import("./mcp/serve.ts")).serveMcp(pyro, signal),
+    serveMcp: async (pyro, options) => await (await import("./mcp/serve.ts")).serveMcp(pyro, options),
   });
 }

@@ -102,10 +102,17 @@ export const EXTRA_COMMANDS = [
     name: "mcp.serve",
     path: ["mcp", "serve"],
     summary: "Serve the operations as MCP tools on standard input and output",
-    examples: ["claude mcp add pyro -- pyro mcp serve"],
+    examples: ["claude mcp add pyro -- pyro mcp serve", "pyro mcp serve --allow-path ~/projects"],
     positionals: [],
     rest: undefined,
-    flags: [],
+    flags: [
+      {
+        ...flag("allow_path", "directory below which calls may name paths too, besides the current one; repeatable"),
+        flag: "--allow-path",
+        kind: "string",
+        list: true,
+      },
+    ],
   },
   {
     name: "completion",

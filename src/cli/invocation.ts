@@ -4,8 +4,8 @@ import type { Output } from "./output.ts";
 
 /** Front ends that are not the CLI's own, and that it starts. */
 export interface FrontEnds {
-  /** Serves MCP until its host closes it or the signal is aborted. */
-  readonly serveMcp: (pyro: Pyro, signal: AbortSignal) => Promise<void>;
+  /** Serves MCP until its host closes it or the signal is aborted; `allow`: directories of this machine that calls may name. */
+  readonly serveMcp: (pyro: Pyro, options: { allow: readonly string[]; signal: AbortSignal }) => Promise<void>;
 }
 
 /** One call of the CLI, as a command sees it. */

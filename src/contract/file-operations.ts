@@ -46,6 +46,7 @@ export const syncPush = operation({
     }),
   }),
   events: copyEvent,
+  hostPaths: { source_path: { whole: true } },
   place: "server",
   cli: {
     path: ["workspace", "sync", "push"],
@@ -68,6 +69,7 @@ export const workspaceExport = operation({
       .describe("what one path becomes on this host; of several, the directory that has them"),
     overwrite: z.boolean().default(false).describe("also when there is something, which is replaced by one rename"),
     tar: z.enum(["-"]).optional().describe("a tar archive on standard output instead"),
+    umask: z.int().min(0).max(0o777).default(0o022).describe("the caller's, for directories that lead to what is made"),
     ...byteStreamFields(),
   }),
   output: z.object({
@@ -82,7 +84,8 @@ export const workspaceExport = operation({
     execution_mode: executionMode,
   }),
   events: copyEvent,
-  plumbing: BYTE_STREAM_FIELDS,
+  plumbing: [...BYTE_STREAM_FIELDS, "umask"],
+  hostPaths: { output_path: { whole: false } },
   place: "server",
   cli: {
     path: ["workspace", "export"],

@@ -20,6 +20,14 @@ export interface CliShape {
   readonly examples: readonly string[];
 }
 
+/** An input field with a path of the caller's host. */
+export interface HostPath {
+  /** Whether the path is followed to its end; else its last name is made anew, and a link there is replaced. */
+  readonly whole: boolean;
+  /** What is meant when it is not given; absent: no path. */
+  readonly absent?: string;
+}
+
 export interface Operation<
   Input extends z.ZodObject = z.ZodObject,
   Output extends z.ZodObject = z.ZodObject,
@@ -35,6 +43,8 @@ export interface Operation<
   readonly events: Event;
   /** Input fields that tie the call to the SDK's byte streams: the SDK fills them, no front end shows them. */
   readonly plumbing?: readonly string[];
+  /** Input fields that are paths of the host: who is not its user may name some only. */
+  readonly hostPaths?: Readonly<Record<string, HostPath>>;
   /** Where it runs: in the server, or in the caller's process because it must work when there is no server. */
   readonly place: "server" | "caller";
   /** Null: not on the command line, because its lifetime is that of the caller's connection. */

@@ -53,6 +53,7 @@ export const workspaceCreate = operation({
   events: createEvent,
   // The CLI says where it was called.
   plumbing: ["directory"],
+  hostPaths: { seed_path: { whole: true } },
   place: "server",
   cli: {
     path: ["workspace", "create"],
@@ -249,6 +250,7 @@ export const workspacePull = operation({
     made_commit: z.boolean().describe("whether the last of them was made of what was not committed"),
   }),
   events: null,
+  hostPaths: { repository: { whole: true, absent: "." } },
   place: "server",
   cli: {
     path: ["workspace", "pull"],

@@ -7,19 +7,24 @@ import { allOperations } from "../contract/operations.ts";
 import { VERSION } from "../contract/version.ts";
 import type { CallOptions } from "../sdk/operation-types.ts";
 import type { Pyro } from "../sdk/pyro.ts";
+import type { AllowedPaths } from "./allowed-paths.ts";
 import { progressMessage } from "./progress-message.ts";
 
-/** A server with one tool for each operation that has one. */
-export function makeMcpServer(pyro: Pyro): McpServer {
+/** A server with one tool for each operation that has one, whose callers name only such places of the host. */
+export function makeMcpServer(pyro: Pyro, allowed: AllowedPaths): McpServer {
+  const roots = allowed.roots.length === 0 ? "nowhere" : `below ${allowed.roots.join(", ")}`;
   const server = new McpServer(
     { name: "pyro", version: VERSION },
     {
-      instructions:
-        "Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says.",
+      instructions: `Runs commands in disposable Linux microVMs, away from the host. Nothing crosses between host and guest but what a call says. Paths of the host may lie ${roots}.`,
     },
   );
   for (const operation of allOperations()) {
-    if (operation.mcp !== null) addTool(server, operation, methodOf(pyro, operation.name));
+    if (operation.mcp === null) continue;
+    const method = methodOf(pyro, operation.name);
+    addTool(server, operation, async (input, options) => {
+      return await method(await allowed.checked(input as object, operation.hostPaths), options);
+    });
   }
   return server;
 }

@@ -13,7 +13,7 @@ export interface CallOptions<Event = never> {
 }
 
 /** Fields that the SDK fills itself; see `plumbing` of an operation. */
-type Plumbing = "stream_id" | "stdin" | "output" | "terminal";
+type Plumbing = "stream_id" | "stdin" | "output" | "terminal" | "umask";
 
 /** The fields of `T` themselves: what an editor shows then is a record, and not how its type was made. */
 type Fields<T> = { [Field in keyof T]: T[Field] } & {};
