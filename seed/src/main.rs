@@ -3,11 +3,11 @@
 //! `list` writes what tells one state of it from another, `pack` the stream that a guest makes the tree of. With `-`,
 //! standard input has the paths that are wanted, each with a NUL behind it. `tar` writes the stream of an archive that is not compressed. What happens is said on standard error (`report`).
 //!
-//! `pyro-seed unpack TARGET FRESH [+NAME] [--overwrite]` makes of a stream on standard input what it has, and `pyro-seed archive` a tar archive on
-//! standard output (`unpacking`).
+//! `pyro-seed unpack TARGET FRESH [+NAME] [--overwrite] [--umask=OCTAL]` makes of a stream on standard input what it has, and `pyro-seed archive` a
+//! tar archive on standard output (`unpacking`). `pyro-seed discard DIRECTORY FRESH` removes what one that was killed has left there.
 //!
 //! Exit status: 64 the command line is wrong, 65 the source is no tree, 66 a part of it cannot be read, 71 the system refused
-//! something, 73 the target is there, 74 the output cannot be written, 75 the source was changed meanwhile.
+//! something, 73 the target is there, 74 the output cannot be written, 75 the source was changed meanwhile, or what is to be discarded is in use.
 
 mod listing;
 mod tar;
@@ -30,12 +30,14 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use listing::Listing;
-use unpacking::{Order, Problem};
+use unpacking::{Discarded, Order, Problem};
 
 /// As much as the deepest tree takes, whose every level is a call: MAX_PATH_BYTES of names of one byte.
 const STACK_BYTES: usize = 256 << 20;
 const OUTPUT_BUFFER_BYTES: usize = 1 << 20;
 const UNREADABLE: u8 = 66;
+/// Whoever does not say what others may gives them nothing.
+const PRIVATE_UMASK: u32 = 0o077;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -55,6 +57,7 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
         [b"tar", archive] => return pack_archive(archive),
         [b"archive"] => return write_archive(),
         [b"unpack", target, fresh, options @ ..] => return unpack(target, fresh, options),
+        [b"discard", directory, fresh] => return discard(directory, fresh),
         [mode @ (b"list" | b"pack"), directory] => (*mode == b"list", *directory, false),
         [mode @ (b"list" | b"pack"), directory, b"-"] => (*mode == b"list", *directory, true),
         _ => return Err(Failure::Invalid("usage: pyro-seed list|pack DIRECTORY [-] | tar ARCHIVE".to_owned())),
@@ -102,16 +105,36 @@ fn write_archive() -> Result<u64, Failure> {
 fn unpack(target: &[u8], fresh: &[u8], options: &[&[u8]]) -> Result<u64, Failure> {
     raise_limit_of_files();
     let only = options.iter().find_map(|option| option.strip_prefix(b"+"));
-    let order = Order { target, fresh, only, overwrite: options.contains(&&b"--overwrite"[..]) };
+    let umask = options.iter().find_map(|option| option.strip_prefix(b"--umask="));
+    let umask = umask.map_or(Ok(PRIVATE_UMASK), octal)?;
+    let order = Order { target, fresh, only, overwrite: options.contains(&&b"--overwrite"[..]), umask };
     let input = BufReader::with_capacity(OUTPUT_BUFFER_BYTES, std::io::stdin());
     let mut report = Report::default();
-    let filled = unpacking::unpack(input, &order, &mut report).map_err(|problem| match problem {
+    let filled = unpacking::unpack(input, &order, &mut report).map_err(|problem| failure(problem, target))?;
+    filled_report(&mut report, filled);
+    Ok(0)
+}
+
+fn discard(directory: &[u8], fresh: &[u8]) -> Result<u64, Failure> {
+    raise_limit_of_files();
+    match unpacking::discard(directory, fresh) {
+        Ok(Discarded::Gone) => Ok(0),
+        Ok(Discarded::InUse) => Err(Failure::Changed(fresh.into())),
+        Err(problem) => Err(failure(problem, fresh)),
+    }
+}
+
+fn failure(problem: Problem, target: &[u8]) -> Failure {
+    match problem {
         Problem::Hostile(why) => Failure::Invalid(why),
         Problem::Exists => Failure::Exists(target.into()),
         Problem::System(path, errno) => Failure::System(path, errno),
-    })?;
-    filled_report(&mut report, filled);
-    Ok(0)
+    }
+}
+
+fn octal(digits: &[u8]) -> Result<u32, Failure> {
+    let value = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    value.filter(|value| *value <= 0o777).ok_or_else(|| Failure::Invalid("a umask has octal digits".to_owned()))
 }
 
 fn filled_report(report: &mut Report, filled: Filled) {

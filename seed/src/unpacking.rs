@@ -2,6 +2,9 @@
 //!
 //! Whatever the stream says, nothing is made outside the fresh place: a name is one part of a path that is followed by descriptors, links are
 //! made as text, and what is there already is never opened. Everything belongs to whoever runs this, and has no setuid bit.
+//!
+//! The fresh place is locked as long as it is being filled. What a maker that was killed has left there is not locked, and may be removed: it is a
+//! part of what was to be made, or what was to be replaced and is.
 
 use std::ffi::{CString, OsStr};
 use std::io::Read;
@@ -14,7 +17,8 @@ use pyro_seed::names::names;
 use pyro_seed::removal;
 use pyro_seed::report::Report;
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat_with, statat, syncfs,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fsync, mkdirat, openat, renameat_with,
+    statat, syncfs,
 };
 use rustix::io::Errno;
 
@@ -28,6 +32,8 @@ pub(crate) struct Order<'a> {
     pub(crate) only: Option<&'a [u8]>,
     /// Whether something may be there, which this takes the place of.
     pub(crate) overwrite: bool,
+    /// What a new directory of several entries does not grant (umask(2)).
+    pub(crate) umask: u32,
 }
 
 /// Why it was not made. What was there is as it was.
@@ -55,7 +61,7 @@ impl From<FillError> for Problem {
 
 /// Makes it.
 pub(crate) fn unpack(stream: impl Read, order: &Order<'_>, report: &mut Report) -> Result<Filled, Problem> {
-    let umask = rustix::process::umask(Mode::empty()).as_raw_mode();
+    rustix::process::umask(Mode::empty());
     let Order { target, fresh, overwrite, .. } = *order;
     let slash = target.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let (parent, name) = (&target[..slash.max(1)], c_name(&target[slash + 1..])?);
@@ -78,7 +84,7 @@ pub(crate) fn unpack(stream: impl Read, order: &Order<'_>, report: &mut Report) 
             place((fresh.directory.as_fd(), &only), (parent.as_fd(), &name), overwrite)?;
         }
         None => {
-            fchmod(&fresh.directory, Mode::from_raw_mode(0o777 & !umask)).map_err(system)?;
+            fchmod(&fresh.directory, Mode::from_raw_mode(0o777 & !order.umask)).map_err(system)?;
             place((parent.as_fd(), &fresh.name), (parent.as_fd(), &name), overwrite)?;
         }
     }
@@ -97,6 +103,8 @@ impl<'a> Fresh<'a> {
     fn make(parent: &'a OwnedFd, name: CString) -> Result<Self, Errno> {
         mkdirat(parent, &name, Mode::RWXU)?;
         let directory = openat(parent, &name, directory_flags() | OFlags::NOFOLLOW, Mode::empty())?;
+        // A file system without locks: then `discard` gets none either, and leaves it alone.
+        let _ = flock(&directory, FlockOperation::NonBlockingLockExclusive);
         Ok(Self { parent, name, directory })
     }
 }
@@ -106,6 +114,36 @@ impl Drop for Fresh<'_> {
         // What cannot be removed is left for a person to see.
         let _ = removal::remove(self.parent.as_fd(), &self.name);
     }
+}
+
+/// What became of what was to be discarded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    /// There is none, or no longer.
+    Gone,
+    /// Somebody is making something of it.
+    InUse,
+}
+
+/// Removes the fresh place that a maker has left in `directory`.
+pub(crate) fn discard(directory: &[u8], fresh: &[u8]) -> Result<Discarded, Problem> {
+    let name = c_name(fresh)?;
+    let system = |errno| Problem::System(fresh.to_vec(), errno);
+    let parent =
+        openat(CWD, Path::new(OsStr::from_bytes(directory)), directory_flags(), Mode::empty()).map_err(system)?;
+    let left = match openat(&parent, &name, directory_flags() | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(left) => left,
+        // What is no directory is none of ours.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Discarded::Gone),
+        Err(errno) => return Err(system(errno)),
+    };
+    match flock(&left, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(Discarded::InUse),
+        Err(errno) => return Err(system(errno)),
+    }
+    removal::remove(parent.as_fd(), &name).map_err(system)?;
+    Ok(Discarded::Gone)
 }
 
 /// The one step that shows: the new one is there, and the old one, if there was one, in its place.
@@ -154,7 +192,7 @@ mod tests {
     }
 
     fn order<'a>(target: &'a Path, only: Option<&'a [u8]>, overwrite: bool) -> Order<'a> {
-        Order { target: target.as_os_str().as_bytes(), fresh: b".fresh", only, overwrite }
+        Order { target: target.as_os_str().as_bytes(), fresh: b".fresh", only, overwrite, umask: 0o027 }
     }
 
     fn made(stream: &[u8], order: &Order<'_>) -> Result<Filled, Problem> {
@@ -264,6 +302,46 @@ mod tests {
             assert_eq!(listing(&root), ["beside"], "stream {number}");
             assert!(listing(&outside).is_empty(), "stream {number}");
         }
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_maker_left_is_removed_and_what_is_being_made_is_not() {
+        let root = scratch("discard");
+        let root_bytes = root.as_os_str().as_bytes();
+        assert_eq!(discard(root_bytes, b".fresh").ok(), Some(Discarded::Gone));
+        fs::create_dir_all(root.join(".fresh/d/e")).unwrap();
+        fs::write(root.join(".fresh/d/f"), "part").unwrap();
+        symlink(root.join("beside"), root.join(".fresh/link")).unwrap();
+        let maker = fs::File::open(root.join(".fresh")).unwrap();
+        flock(&maker, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert_eq!(discard(root_bytes, b".fresh").ok(), Some(Discarded::InUse));
+        assert!(root.join(".fresh/d/f").exists());
+        drop(maker);
+        assert_eq!(discard(root_bytes, b".fresh").ok(), Some(Discarded::Gone));
+        // What has the name and is no directory is none of ours.
+        fs::write(root.join(".file"), "mine").unwrap();
+        symlink(root.join("beside"), root.join(".link")).unwrap();
+        for name in [&b".file"[..], b".link"] {
+            assert_eq!(discard(root_bytes, name).ok(), Some(Discarded::Gone));
+        }
+        for name in [&b"../beside"[..], b"..", b""] {
+            assert!(discard(root_bytes, name).is_err());
+        }
+        assert_eq!(listing(&root), [".file", ".link", "beside"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_several_has_what_the_umask_leaves() {
+        let root = scratch("umask");
+        let stream = written(|writer| {
+            file(writer, b"a", 0o666, b"as it was");
+            file(writer, b"b", 0o600, b"as it was");
+        });
+        assert!(made(&stream, &order(&root.join("target"), None, false)).is_ok());
+        let mode = |path: &str| fs::metadata(root.join(path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("target"), mode("target/a"), mode("target/b")), (0o750, 0o666, 0o600));
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -192,6 +192,11 @@ async function explained<T>(what: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (failure) {
-    throw guestError(failure, what);
+    const error = guestError(failure, what);
+    if (error.code !== "resource_exhausted" || !error.message.includes("No space left")) throw error;
+    throw new PyroError("resource_exhausted", `${error.message}: the workspace's volume is full`, {
+      cause: failure,
+      remedy: "delete some of its files or snapshots, or make it larger: pyro workspace update NAME --volume-gib N",
+    });
   }
 }

@@ -11,7 +11,7 @@ import type { MachineInput, RunInput, RunOptions } from "./inputs.ts";
 import type { CallOptions, EventOf, Methods } from "./operation-types.ts";
 import { withPatchFile } from "./patch-file.ts";
 import { Rpc } from "./rpc.ts";
-import { withAbsolutePath, withRepository } from "./own-paths.ts";
+import { withAbsolutePath, withRepository, withUmask } from "./own-paths.ts";
 import { ServerControl } from "./server-control.ts";
 
 export interface PyroOptions {
@@ -73,7 +73,7 @@ export class Pyro implements Methods {
         kill: this.#method("workspace", "command", "kill"),
       },
       sync: { push: withAbsolutePath(this.#method("workspace", "sync", "push"), "source_path") },
-      export: withAbsolutePath(this.#command("workspace", "export"), "output_path"),
+      export: withUmask(withAbsolutePath(this.#command("workspace", "export"), "output_path")),
       file: {
         list: this.#method("workspace", "file", "list"),
         read: this.#method("workspace", "file", "read"),

@@ -6,6 +6,7 @@ import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
+import { CopyPlace } from "./files/copy-place.ts";
 import { freeBytes, HostDisk } from "./host-disk.ts";
 import { Names } from "./names.ts";
 import { type CreateCall, mergedLabels, newRecord, type NewWorkspace, type WorkspaceChange } from "./new-workspace.ts";
@@ -39,6 +40,7 @@ export class Workspaces {
   readonly #directory: string;
   readonly #trash: Trash;
   readonly #seeds: Seeds;
+  readonly #copies: CopyPlace;
   readonly #disk: HostDisk;
   readonly #known = new Map<string, Workspace>();
   readonly #unreadable = new Map<string, string>();
@@ -58,6 +60,7 @@ export class Workspaces {
       freeBytes: async () => await this.#freeBytes(),
       onNotice: options.onNotice,
     });
+    this.#copies = new CopyPlace({ state: options.paths.state, program: options.seeder, onNotice: options.onNotice });
     this.#disk = new HostDisk(async () => await this.#freeBytes(), {
       isNeeded: () => [...this.#known.values()].some(({ machine }) => machine !== undefined),
       onFull: (free) => void this.#each(async (workspace) => await workspace.pause(free)),
@@ -72,6 +75,7 @@ export class Workspaces {
     await workspaces.#load();
     await workspaces.#trash.list();
     await workspaces.#seeds.removeUnfinished();
+    await workspaces.#copies.removeLeft();
     return workspaces;
   }
 
@@ -136,10 +140,8 @@ export class Workspaces {
   }
 
   /** What copies files to and from this host: pyro-seed, and a directory for what it needs meanwhile. */
-  async copying(): Promise<{ program: string; scratch: string }> {
-    const scratch = join(this.#options.paths.state, "copying");
-    await mkdir(scratch, { recursive: true, mode: 0o700 });
-    return { program: await this.#options.seeder(), scratch };
+  async copying(): Promise<{ program: string; scratch: string; place: CopyPlace }> {
+    return { program: await this.#options.seeder(), scratch: await this.#copies.scratch(), place: this.#copies };
   }
 
   /** Copies its seed into its volume. @throws PyroError invalid_state when it is not started, resource_exhausted */
@@ -233,12 +235,14 @@ export class Workspaces {
   /** Stops them all, for the end of the server. */
   async close(): Promise<void> {
     this.#disk.close();
+    await this.#copies.close();
     await this.#each(async (workspace) => await workspace.stop("server_stopped", "the pyro server was stopped"));
   }
 
   /** Lets go of their machines, which live on for the next server: for the end of this one. */
   async handOver(): Promise<void> {
     this.#disk.close();
+    await this.#copies.close();
     await this.#each(async (workspace) => await workspace.handOver());
   }
 

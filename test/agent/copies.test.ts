@@ -20,8 +20,9 @@ import { PyroError } from "../../src/contract/error.ts";
 import { PullResponseSchema } from "../../src/guest/generated/pyro/agent/v1/agent_pb.ts";
 import { openGuestLink } from "../../src/guest/link.ts";
 import { guestFiles, type MachineFiles } from "../../src/machine/guest-files.ts";
-import { exportArchive, type ExportParts, exportTo } from "../../src/workspace/files/export.ts";
+import { exportArchive, exportTo } from "../../src/workspace/files/export.ts";
 import { syncPush } from "../../src/workspace/files/sync.ts";
+import { exportParts, giving, streamOf } from "../support/given-trees.ts";
 import {
   endCall,
   GRPC_HEADERS,
@@ -31,7 +32,6 @@ import {
   http2Method,
 } from "../support/hostile-agent.ts";
 
-const PROGRAM = join(process.cwd(), "dist", "host", "pyro-seed");
 const DEADLINE_MS = 5000;
 
 let root = "";
@@ -49,39 +49,16 @@ afterEach(async () => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-const stream = (directory = join(root, "source")): Buffer =>
-  execFileSync(PROGRAM, ["pack", directory], { stdio: ["ignore", "pipe", "ignore"], maxBuffer: 64 * 1024 ** 2 });
+const stream = (): Buffer => streamOf(join(root, "source"));
 
-/** Of a guest that gives these pieces, whatever it is asked for. */
-function giving(pieces: readonly Uint8Array[], failure?: PyroError): MachineFiles {
-  const none = async (): Promise<never> => await Promise.reject(new PyroError("internal", "it is not asked for"));
-  return {
-    push: none,
-    list: none,
-    read: none,
-    write: none,
-    search: none,
-    patch: none,
-    pull: async (_files, take) => {
-      for (const piece of pieces) await take(piece);
-      if (failure !== undefined) throw failure;
-      return { skipped: 0, firstSkipped: [] };
-    },
-  };
-}
-
-const parts = (files: MachineFiles): ExportParts => ({
-  files,
-  program: PROGRAM,
-  signal: new AbortController().signal,
-  onStep: () => undefined,
-});
+const parts = (files: MachineFiles): ReturnType<typeof exportParts> => exportParts(files, join(root, "state"));
 
 const target = (): string => join(root, "out", "target");
 const order = (overwrite = false): Parameters<typeof exportTo>[0] => ({
   paths: [Buffer.from("file")],
   target: target(),
   overwrite,
+  umask: 0o022,
 });
 
 const refused = async (work: Promise<unknown>, code: string): Promise<void> =>
@@ -151,10 +128,7 @@ test("exports: what is there, what cannot be made and what would be there twice 
   await refused(exportTo({ ...order(), target: "relative" }, parts(files)), "invalid_argument");
   await refused(exportTo({ ...order(), target: join(target(), "below") }, parts(files)), "permission_denied");
   const twice = [Buffer.from("a/name"), Buffer.from("b/name")];
-  await refused(
-    exportTo({ paths: twice, target: join(root, "new"), overwrite: false }, parts(files)),
-    "invalid_argument",
-  );
+  await refused(exportTo({ ...order(), paths: twice, target: join(root, "new") }, parts(files)), "invalid_argument");
 });
 
 test("exports: an archive is one that tar reads, and a stream that breaks off is none", async () => {

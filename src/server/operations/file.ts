@@ -47,7 +47,7 @@ function pushHandler({ workspaces }: ServerContext): WorkspaceHandlers["sync"]["
 }
 
 function exportHandler(context: ServerContext): WorkspaceHandlers["export"] {
-  return async ({ workspace, path, output_path: target, overwrite, tar, ...streaming }, { signal, emit }) => {
+  return async ({ workspace, path, output_path: target, overwrite, tar, umask, ...streaming }, { signal, emit }) => {
     const found = context.workspaces.find(workspace);
     const paths = path.map(workspacePath);
     if ((target === undefined) === (tar === undefined)) {
@@ -55,13 +55,13 @@ function exportHandler(context: ServerContext): WorkspaceHandlers["export"] {
         remedy: "add --output PATH, or --tar -",
       });
     }
-    const { program } = await context.workspaces.copying();
+    const { program, place } = await context.workspaces.copying();
     const streams = await claimStreams(context, streaming);
     try {
       const { exported, mode } = await found.readFiles(async (files, machine) => {
         const parts: ExportParts = { files, program, signal, onStep: stepsTo(emit) };
         const into = async (): Promise<{ kind: "archive" | "file" | "directory" | "symlink" } & Counts> => {
-          if (target !== undefined) return await exportTo({ paths, target, overwrite }, parts);
+          if (target !== undefined) return await exportTo({ paths, target, overwrite, umask }, { ...parts, place });
           if (streams === undefined || streaming.output !== "stream") throw noPipe();
           return { ...(await exportArchive(paths, (data) => streams.write("stdout", data), parts)), kind: "archive" };
         };

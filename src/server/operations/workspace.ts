@@ -125,7 +125,8 @@ function pullHandler({ workspaces }: ServerContext): Handlers["workspace"]["pull
     }
     const workspace = workspaces.find(reference);
     const env = environmentOf(GIT_TRUST);
-    const request = { repository, branch, message, path, force, env, signal, scratch: workspace.directory };
+    const { scratch } = await workspaces.copying();
+    const request = { repository, branch, message, path, force, env, signal, scratch };
     // No command of the user's: it has no number, and is not logged.
     const pulled = await workspace.beside(async (machine) => await pullCommits({ ...request, machine }), signal);
     const { commit, before, change, made: made_commit, newCommits: new_commits } = pulled;

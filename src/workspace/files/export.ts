@@ -1,13 +1,14 @@
 /** Taking files out of a workspace, onto the host or into an archive. What the guest gives is read by pyro-seed, which believes none of it. */
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, rm } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join } from "node:path";
+import { chmod, lstat, mkdir, rmdir } from "node:fs/promises";
+import { basename, dirname, isAbsolute, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
 import { isErrno } from "../../host/files.ts";
 import { ended, startProgram } from "../../host/process.ts";
 import type { MachineFiles } from "../../machine/guest-files.ts";
+import type { CopyPlace } from "./copy-place.ts";
 import { nameOf, shownPath } from "./workspace-path.ts";
 
 /** As much as a volume holds, to a slow disk. */
@@ -38,14 +39,26 @@ export interface Exported {
   readonly firstSkipped: readonly string[];
 }
 
+/** What is to be made on the host. */
+export interface ExportOrder {
+  /** Of the workspace. */
+  readonly paths: readonly Uint8Array[];
+  /** Absolute path. */
+  readonly target: string;
+  /** Whether something may be there. */
+  readonly overwrite: boolean;
+  /** The caller's umask(2), for directories that are in no export. */
+  readonly umask: number;
+}
+
 /**
- * Makes `target`, an absolute path, of what is at these paths: of one itself, of several a directory with each under its own name.
- * A target that is there is only replaced with `overwrite`, and by one rename.
+ * Makes the target of what is at these paths: of one itself, of several a directory with each under its own name.
+ * A target that is there is only replaced with `overwrite`, and by one rename. Directories that lead there are made, and stay if it is.
  * @throws PyroError already_exists, not_found, guest_failed for what a guest's agent must not give, resource_exhausted
  */
 export async function exportTo(
-  { paths, target, overwrite }: { paths: readonly Uint8Array[]; target: string; overwrite: boolean },
-  parts: ExportParts,
+  { paths, target, overwrite, umask }: ExportOrder,
+  { place, ...parts }: ExportParts & { readonly place: CopyPlace },
 ): Promise<Exported> {
   if (!isAbsolute(target) || target.includes("\0") || basename(target) === "") {
     throw new PyroError("invalid_argument", `${JSON.stringify(target)} is no path that can be made`);
@@ -53,20 +66,26 @@ export async function exportTo(
   const wanted = named(paths);
   const [only] = wanted;
   if (!overwrite) await refuseExisting(target);
-  await makeParent(target);
+  const directory = normalize(dirname(target));
+  const made = await makeDirectories(directory, umask);
   const fresh = `.pyro-export-${randomBytes(8).toString("hex")}`;
   // Bytes that are no UTF-8 have no way into a command line; what is written that way was refused before.
   const single = wanted.length === 1 && only !== undefined ? [`+${only.name.toString()}`] : [];
-  const words = ["unpack", target, fresh, ...single, ...(overwrite ? ["--overwrite"] : [])];
+  const words = ["unpack", target, fresh, ...single, ...(overwrite ? ["--overwrite"] : []), `--umask=${octal(umask)}`];
   try {
+    await place.remember(directory, fresh);
     const counts = await receive(words, wanted, parts, { stdout: "ignore", output: undefined });
+    await place.forget(fresh);
     return { ...counts, kind: await kindOf(target) };
   } catch (failure) {
     // It removes that itself, unless it was killed.
-    await rm(join(dirname(target), fresh), { recursive: true, force: true });
+    await place.discard(directory, fresh);
+    await removeDirectories(made);
     throw failure;
   }
 }
+
+const octal = (mode: number): string => mode.toString(8).padStart(3, "0");
 
 /**
  * Writes a tar archive of what is at these paths to `output`, no faster than it is taken.
@@ -173,13 +192,40 @@ async function refuseExisting(target: string): Promise<void> {
 const existing = (target: string): PyroError =>
   new PyroError("already_exists", `${target} is there already`, { remedy: "name another one, or add --overwrite" });
 
-async function makeParent(target: string): Promise<void> {
+/** Makes a directory with those that lead to it, as mkdir(1) does with -p; those that were not there. On failure they are not. */
+async function makeDirectories(path: string, umask: number): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = path; !(await isThere(at)); at = dirname(at)) missing.unshift(at);
+  const made: string[] = [];
   try {
-    await mkdir(dirname(target), { recursive: true });
+    for (const each of missing) {
+      await mkdir(each);
+      made.push(each);
+      // The server's own umask is another one than the caller's.
+      await chmod(each, 0o777 & ~umask);
+    }
+    return made;
   } catch (cause) {
-    throw new PyroError("permission_denied", `the directory ${dirname(target)} cannot be made`, { cause });
+    await removeDirectories(made);
+    const isFull = isErrno(cause, "ENOSPC") || isErrno(cause, "EDQUOT");
+    const code = isFull ? "resource_exhausted" : "permission_denied";
+    throw new PyroError(code, `the directory ${path} cannot be made`, { cause, ...(isFull ? FULL : {}) });
   }
 }
+
+/** What somebody has put something into meanwhile stays. */
+async function removeDirectories(paths: readonly string[]): Promise<void> {
+  for (const path of paths.toReversed()) await rmdir(path).catch(() => undefined);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    (failure: unknown) => !isErrno(failure, "ENOENT") && !isErrno(failure, "ENOTDIR"),
+  );
+}
+
+const FULL = { remedy: "free some space there, or name a target on another disk" };
 
 async function kindOf(target: string): Promise<Exported["kind"]> {
   const made = await lstat(target);
@@ -222,7 +268,7 @@ class Said {
     const isFull = first.includes("No space left") || first.includes("quota");
     const what = second === "" ? first : `${second}: ${first}`;
     return new PyroError(isFull ? "resource_exhausted" : "permission_denied", `the files cannot be written: ${what}`, {
-      ...(isFull ? { remedy: "free some space there, or name a target on another disk" } : {}),
+      ...(isFull ? FULL : {}),
     });
   }
 }
