@@ -30,10 +30,12 @@ enum Kind {
 }
 
 /// One change, and the path that is changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Step {
     kind: Kind,
     path: Vec<u8>,
+    /// Of `Dress`: how the staged one is before anything is moved out of it, which moves its time.
+    like: Option<Stat>,
 }
 
 /// What is to be done, in this order.
@@ -75,7 +77,7 @@ impl Plan {
                 let stat = stat.map_err(|errno| FilesError::of("look at", parent, errno))?;
                 plan.touched.push((parent.to_vec(), stat));
             }
-            plan.steps.push(Step { kind: Kind::Take(number), path });
+            plan.steps.push(Step { kind: Kind::Take(number), path, like: None });
         }
         plan.look(&mut Vec::new(), (staged, target), usize::MAX)?;
         Ok(plan)
@@ -126,13 +128,13 @@ impl Plan {
         let old = match statat(target, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(old) if !self.taken.contains(path) => kind(&old),
             Ok(_) | Err(Errno::NOENT) => {
-                self.steps.push(Step { kind: Kind::Move, path: path.clone() });
+                self.steps.push(Step { kind: Kind::Move, path: path.clone(), like: None });
                 return Ok(());
             }
             Err(errno) => return Err(system("look at", errno)),
         };
         match (kind(&new) == FileType::Directory, old == FileType::Directory) {
-            (false, false) => self.steps.push(Step { kind: Kind::Replace, path: path.clone() }),
+            (false, false) => self.steps.push(Step { kind: Kind::Replace, path: path.clone(), like: None }),
             (false, true) => {
                 return Err(FilesError::Conflict(format!(
                     "{} is a directory in the workspace, and would become a file",
@@ -154,7 +156,7 @@ impl Plan {
                 };
                 self.look(path, (staged.as_fd(), target.as_fd()), implied.saturating_sub(1))?;
                 if implied == 0 {
-                    self.steps.push(Step { kind: Kind::Dress, path: path.clone() });
+                    self.steps.push(Step { kind: Kind::Dress, path: path.clone(), like: Some(new) });
                 }
             }
         }
@@ -199,7 +201,7 @@ struct Merge<'t> {
 
 impl Merge<'_> {
     fn take(&mut self, step: &Step) -> Result<(), Errno> {
-        let Step { kind, path } = step;
+        let Step { kind, path, like } = step;
         let before = match kind {
             Kind::Move => {
                 self.rename(path, RenameFlags::NOREPLACE)?;
@@ -212,7 +214,7 @@ impl Merge<'_> {
             Kind::Dress => {
                 let directory = self.target.directory(path)?;
                 let before = fstat(directory)?;
-                dress(directory, &fstat(self.staged.directory(path)?)?)?;
+                like.as_ref().map_or(Ok(()), |like| dress(directory, like))?;
                 Some(before)
             }
             Kind::Take(number) => {
@@ -268,7 +270,7 @@ impl Merge<'_> {
     }
 
     fn undo(&mut self, step: &Step, before: Option<&Stat>) -> Result<(), Errno> {
-        let Step { kind, path } = step;
+        let Step { kind, path, .. } = step;
         match kind {
             Kind::Replace => self.rename(path, RenameFlags::EXCHANGE),
             Kind::Move => {
@@ -350,6 +352,8 @@ mod tests {
         fs::write(staged.join("new/deep/file"), "deep").unwrap();
         fs::write(staged.join("link"), "a file now").unwrap();
         symlink("elsewhere", staged.join("file")).unwrap();
+        let both = File::open(staged.join("both")).unwrap();
+        both.set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(7, 5)).unwrap();
         fs::set_permissions(staged.join("both"), Permissions::from_mode(0o710)).unwrap();
         fs::write(target.join("both/file"), "old").unwrap();
         fs::write(target.join("both/stays"), "stays").unwrap();
@@ -375,7 +379,8 @@ mod tests {
         ] {
             assert_eq!(content(path), Some(expected), "{path}");
         }
-        assert_eq!(found[Path::new("both")].0 & 0o7777, 0o710);
+        let (mode, nanoseconds, _) = &found[Path::new("both")];
+        assert_eq!((mode & 0o7777, *nanoseconds), (0o710, 5), "as the staged one was before it was emptied");
         fs::remove_dir_all(root).unwrap();
     }
 
