@@ -85,14 +85,14 @@ async function prepare(pyro: Pyro, { stopped = false }: Change, round: number): 
   if (stopped) await pyro.workspace.stop({ workspace: NAME });
 }
 
-interface Shot {
+export interface Shot {
   readonly victim: Victim | undefined;
   readonly afterMs: number;
   readonly random: () => number;
 }
 
 /** Has the client make the change, with a kill in the middle; how the call ended. */
-async function changed(
+export async function changed(
   pyro: Pyro,
   words: readonly string[],
   { victim, afterMs, random }: Shot,
@@ -142,7 +142,7 @@ async function checkNew(pyro: Pyro): Promise<void> {
 }
 
 /** A kill in the last moment of a call may be noticed by the next one only, which it fails: once. */
-async function startAfterKill(pyro: Pyro, workspace: string): Promise<void> {
+export async function startAfterKill(pyro: Pyro, workspace: string): Promise<void> {
   await pyro.workspace.start({ workspace });
   try {
     await sh(pyro, workspace, "true");
