@@ -21,7 +21,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
 import { exportTo } from "../../src/workspace/files/export.ts";
 import { exportParts, giving, inPieces, placeIn, SEEDER, streamOf } from "../support/given-trees.ts";
-import { lookAt } from "../support/workspace-cases.ts";
+import { lookAt } from "../support/trees.ts";
 
 const MIB = 1024 ** 2;
 const FRESH = ".pyro-export-0123456789abcdef";

@@ -8,7 +8,8 @@ import { after, test } from "node:test";
 import { PyroError } from "../../src/contract/error.ts";
 import { CLI, client, until } from "../support/guest-host.ts";
 import { childrenOf } from "../support/host-children.ts";
-import { CaseWorkspace, inWorkspace, LOOK, lookAt } from "../support/workspace-cases.ts";
+import { CaseWorkspace, inWorkspace } from "../support/case-workspace.ts";
+import { LOOK, lookAt } from "../support/trees.ts";
 
 const DEPTH = 3000;
 const DEADLINE_MS = 30_000;

@@ -10,7 +10,8 @@ import type { Pyro } from "../../src/sdk/pyro.ts";
 import { paths, until } from "./guest-host.ts";
 import { generator, nothingIsLeft, type RandomKills, VICTIMS } from "./random-kills.ts";
 import { changed, startAfterKill } from "./random-workspace-kills.ts";
-import { CaseWorkspace, LOOK, lookAt } from "./workspace-cases.ts";
+import { CaseWorkspace } from "./case-workspace.ts";
+import { LOOK, lookAt } from "./trees.ts";
 
 const NAME = "files";
 /** Enough that reading, staging, renaming and writing all take their time. */
