@@ -109,7 +109,12 @@ export const serverStop = operation({
         "leave the machines of workspaces running, with what runs in them detached: the next server takes them over",
       ),
   }),
-  output: z.object({ stopped: z.boolean().describe("false: none was running"), pid: z.number().nullable() }),
+  output: z.object({
+    stopped: z
+      .boolean()
+      .describe("false: none was running, and no machine either; machines without a server get one, which is stopped"),
+    pid: z.number().nullable(),
+  }),
   events: null,
   place: "server",
   cli: {

@@ -1,8 +1,10 @@
 /** Having a server: started when there is none, replaced when it does not fit, asked and stopped without starting any. */
+import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PyroError } from "../contract/error.ts";
 import type { ServerStatus } from "../contract/host-operations.ts";
-import { serverLogPath, serverSocketPath } from "../host/paths.ts";
+import { isErrno } from "../host/files.ts";
+import { type HostPaths, machineRuntimeDirectory, serverLogPath, serverSocketPath } from "../host/paths.ts";
 import { identifyProcess, isAlive, type ProcessIdentity } from "../host/process-identity.ts";
 import { settingsDigest, settingsOf } from "../host/settings.ts";
 import { unlessCancelled } from "./cancel.ts";
@@ -19,6 +21,16 @@ const STOP_DEADLINE_MS = 20_000;
 const REPLACEMENTS_MAX = 3;
 /** How often a process that is about to end is looked at. */
 const PROCESS_LOOK_MS = 5;
+
+export interface StopInput {
+  readonly force?: boolean | undefined;
+  readonly keep_workspaces?: boolean | undefined;
+}
+
+export interface StopOutcome {
+  readonly stopped: boolean;
+  readonly pid: number | null;
+}
 
 export class ServerControl {
   readonly #program: ServerProgram;
@@ -82,21 +94,27 @@ export class ServerControl {
     }
   }
 
-  /** Stops the server and waits until its process is gone; starts none. */
-  async stop(
-    input: { force?: boolean | undefined; keep_workspaces?: boolean | undefined } = {},
-  ): Promise<{ stopped: boolean; pid: number | null }> {
+  /**
+   * Stops the server and waits until its process is gone. Where there is none nothing is started, unless an earlier one has left
+   * machines: what they are, and whether they may be ended, only a server knows.
+   */
+  async stop(input: StopInput = {}): Promise<StopOutcome> {
     try {
-      const { pid } = await this.status();
-      if (pid === null) return { stopped: false, pid: null };
-      const identity = identifyProcess(pid);
-      const answer = (await this.#rpc.call(["server", "stop"], input, {})) as { stopped: boolean; pid: number };
-      if (identity !== undefined) await this.#gone(identity);
-      return answer;
+      return await this.#stopThere(input);
     } catch (failure) {
-      if (isAbsent(failure)) return { stopped: false, pid: null };
-      throw failure;
+      if (!isAbsent(failure)) throw failure;
     }
+    if (!hasMachineDirectories(this.#program.paths)) return { stopped: false, pid: null };
+    return await this.withServer(async () => await this.#stopThere(input));
+  }
+
+  /** Stops the server that is there. @throws NotDone when there is none */
+  async #stopThere(input: StopInput): Promise<StopOutcome> {
+    const { pid } = (await this.#rpc.call(["server", "status"], {}, {})) as ServerStatus;
+    const identity = pid === null ? undefined : identifyProcess(pid);
+    const answer = (await this.#rpc.call(["server", "stop"], input, {})) as StopOutcome;
+    if (identity !== undefined) await this.#gone(identity);
+    return answer;
   }
 
   /** Calls that find no server at the same time share one start. */
@@ -118,12 +136,14 @@ export class ServerControl {
   async #replace(failure: NotDone): Promise<void> {
     if (!mayReplace(failure)) throw mismatchError(failure, this.#settings());
     try {
-      await this.stop({ keep_workspaces: true }).catch(async (refusal: unknown) => {
+      await this.#stopThere({ keep_workspaces: true }).catch(async (refusal: unknown) => {
         // A server of an older pyro does not know of keeping; it ends when nothing runs at all.
         if (!PyroError.is(refusal) || refusal.code !== "invalid_argument") throw refusal;
-        return await this.stop();
+        return await this.#stopThere({});
       });
     } catch (cause) {
+      // It ended meanwhile.
+      if (isAbsent(cause)) return;
       throw mismatchError(failure, this.#settings(), cause);
     }
   }
@@ -146,5 +166,15 @@ export class ServerControl {
       }
       await sleep(PROCESS_LOOK_MS);
     }
+  }
+}
+
+/** Whether there are machines, or what is left of some. */
+function hasMachineDirectories(paths: HostPaths): boolean {
+  try {
+    return readdirSync(machineRuntimeDirectory(paths, "")).length > 0;
+  } catch (failure) {
+    if (isErrno(failure, "ENOENT")) return false;
+    throw failure;
   }
 }

@@ -20,6 +20,8 @@ export function serverHandlers({ paths, machines, workspaces, lifecycle }: Serve
       };
     },
     stop: async ({ force, keep_workspaces: keep }, call) => {
+      // Those of a server before are counted too.
+      if (!force) await workspaces.adopted();
       const kept = keep ? workspaces.list().filter(({ machine }) => machine !== undefined).length : 0;
       const held = machines.counts().held - kept;
       // This call is one of them.

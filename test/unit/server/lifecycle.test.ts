@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { serverSocketPath } from "../../../src/host/paths.ts";
+import { machineRuntimeDirectory, serverSocketPath } from "../../../src/host/paths.ts";
 import { identifyProcess } from "../../../src/host/process-identity.ts";
 import { done, FakeHost, said } from "../../support/fake-host.ts";
 
@@ -58,6 +58,20 @@ test("status starts no server, and stop says when there was none", async () => {
   );
   assert.deepEqual(await pyro.server.stop(), { stopped: false, pid: null });
   assert.equal(existsSync(host.paths.runtime), false);
+});
+
+test("stop is also for machines that a killed server has left: another one is started for that", async () => {
+  await using host = new FakeHost();
+  using pyro = host.pyro();
+  await pyro.env.list();
+  const { pid } = await pyro.server.status();
+  mkdirSync(machineRuntimeDirectory(host.paths, "0123456789ab"), { recursive: true, mode: 0o700 });
+  process.kill(pid ?? 0, "SIGKILL");
+  const stopped = await pyro.server.stop();
+  assert.equal(stopped.stopped, true);
+  assert.notEqual(stopped.pid, pid);
+  assert.equal(host.history().filter((line) => line.startsWith("server ")).length, 2);
+  assert.equal(host.history().at(-1), "closed all");
 });
 
 test("stop waits for the end of the process; a busy server is only stopped by force", async () => {
