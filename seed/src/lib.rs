@@ -3,6 +3,7 @@
 
 pub mod fill;
 mod git_config;
+mod git_link;
 pub mod names;
 pub mod packing;
 pub mod places;

@@ -76,7 +76,7 @@ fn run(arguments: &[OsString]) -> Result<u64, Failure> {
         walk.visitor.to.flush()?;
         Ok(told(&mut walk.report, walk.visitor.totals))
     } else {
-        let mut walk = Walk { visitor: Packing::new(output, true)?, report: Report::default(), selection };
+        let mut walk = Walk { visitor: Packing::new(output, Some(directory))?, report: Report::default(), selection };
         walk.run(&root)?;
         let totals = walk.visitor.end()?;
         Ok(told(&mut walk.report, totals))

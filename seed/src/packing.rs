@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, see
 use rustix::io::Errno;
 
 use crate::git_config;
+use crate::git_link::{self, Link, MAX_LINK_BYTES};
 use crate::report::{Failure, Report};
 use crate::walk::{Found, Visitor};
 
@@ -34,8 +35,8 @@ pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Writes a stream of what is visited.
 pub struct Packing<W: Write> {
-    /// Whether credentials are taken out of git configurations.
-    redacts: bool,
+    /// Where the source is, if it is one of the host's: then what git keeps in it is made fit for another place.
+    host_root: Option<Vec<u8>>,
     writer: Writer<W>,
     /// First names of what has several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -65,12 +66,14 @@ impl From<std::io::Error> for Problem {
 }
 
 impl<W: Write> Packing<W> {
-    /// Begins a stream. `redacts`: credentials are taken out of git configurations, in the stream.
+    /// Begins a stream. With `host_root`, the place of a source on the host, credentials are taken out of git configurations in the
+    /// stream, and a linked worktree names its repository without that place.
     ///
     /// # Errors
     /// What writing says; so do all others.
-    pub fn new(to: W, redacts: bool) -> std::io::Result<Self> {
-        Ok(Self { redacts, writer: Writer::new(to)?, links: HashMap::new(), buffer: vec![0; MAX_CHUNK_BYTES] })
+    pub fn new(to: W, host_root: Option<&[u8]>) -> std::io::Result<Self> {
+        let host_root = host_root.map(<[u8]>::to_vec);
+        Ok(Self { host_root, writer: Writer::new(to)?, links: HashMap::new(), buffer: vec![0; MAX_CHUNK_BYTES] })
     }
 
     /// Ends it.
@@ -92,15 +95,11 @@ impl<W: Write> Packing<W> {
         rustix::io::pread(&file, &mut self.buffer[..1], 0)?;
         let meta = meta(&before, xattrs_of(&file)?);
         let size = before.st_size.cast_unsigned();
-        if self.redacts && found.in_git_directory && git_config::is_one(found.name) && size <= MAX_CONFIG_BYTES {
-            let content = whole(&file, size)?;
-            if let Some(clean) = git_config::without_credentials(&content) {
-                report.redacted(found.path);
-                self.writer.file(found.path, &meta, clean.len() as u64)?;
-                self.writer.chunk(0, &clean)?;
-                self.writer.end_file()?;
-                return unchanged(&file, &before);
-            }
+        if let Some(content) = self.fitted(&file, size, found, report)? {
+            self.writer.file(found.path, &meta, content.len() as u64)?;
+            self.writer.chunk(0, &content)?;
+            self.writer.end_file()?;
+            return unchanged(&file, &before);
         }
         self.writer.file(found.path, &meta, size)?;
         // A file with fewer blocks than bytes has holes, or a file system that compresses.
@@ -111,6 +110,35 @@ impl<W: Write> Packing<W> {
         }
         self.writer.end_file()?;
         unchanged(&file, &before)
+    }
+
+    /// The content of what is git's, where it is to be another one in the stream.
+    fn fitted(
+        &self,
+        file: &OwnedFd,
+        size: u64,
+        found: &Found<'_>,
+        report: &mut Report,
+    ) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(root) = &self.host_root else { return Ok(None) };
+        if found.in_git_directory && git_config::is_one(found.name) && size <= MAX_CONFIG_BYTES {
+            let clean = git_config::without_credentials(&whole(file, size)?);
+            if clean.is_some() {
+                report.redacted(found.path);
+            }
+            return Ok(clean);
+        }
+        if found.name != c".git" || size > MAX_LINK_BYTES {
+            return Ok(None);
+        }
+        match git_link::read(found.path, &whole(file, size)?, root) {
+            Some(Link::Below(content)) => Ok(Some(content)),
+            Some(Link::Away(target)) => {
+                report.elsewhere(found.path, &target);
+                Ok(None)
+            }
+            Some(Link::Beside) | None => Ok(None),
+        }
     }
 
     /// What is not a hole.

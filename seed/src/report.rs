@@ -39,7 +39,7 @@ pub struct Report {
     /// What would be said, where nobody listens.
     kept: Option<Vec<String>>,
     told: Option<Instant>,
-    lines: [u32; 4],
+    lines: [u32; 5],
     /// What has no place in a tree: sockets, fifos and devices.
     pub skipped: u64,
     /// What could not be read.
@@ -101,6 +101,11 @@ impl Report {
     /// A file that credentials were taken out of, in the copy.
     pub fn redacted(&mut self, path: &[u8]) {
         self.line(3, &format!("redacted\t{}", printable(path)));
+    }
+
+    /// A worktree or submodule whose repository is no part of the source.
+    pub fn elsewhere(&mut self, path: &[u8], repository: &[u8]) {
+        self.line(4, &format!("elsewhere\t{}\t{}", printable(path), printable(repository)));
     }
 
     /// Says of what was made how many further names of files there are, and how many modes lost bits.

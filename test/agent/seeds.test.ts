@@ -27,7 +27,7 @@ import type { Workshop, WorkshopRequest } from "../../src/machine/machine.ts";
 import { expandArchive } from "../../src/workspace/seeds/archive.ts";
 import { notIgnored } from "../../src/workspace/seeds/git-files.ts";
 import { listSource, packSource, type SeederOptions } from "../../src/workspace/seeds/seeder.ts";
-import { findSource } from "../../src/workspace/seeds/seed-source.ts";
+import { findSource, warningsOf } from "../../src/workspace/seeds/seed-source.ts";
 import { type HeldSeed, Seeds } from "../../src/workspace/seeds/seeds.ts";
 
 const PROGRAM = join(process.cwd(), "dist", "host", "pyro-seed");
@@ -179,6 +179,28 @@ test("seeds: sockets are left out and told of, what looks like a secret is named
   assert.deepEqual([content.secrets, content.redacted], [[".env"], [".git/config"]]);
   assert.ok(!readFileSync(stream).includes("t0ken"), "the token is not in the stream");
   assert.match(readFileSync(join(source, ".git", "config"), "utf8"), /t0ken/);
+});
+
+test("seeds: a worktree whose repository is in the source names it from where it is, one whose is elsewhere is told of", async () => {
+  const [inside, away, sub] = ["inside", "away", "sub"].map((name) => join(source, "trees", name));
+  for (const path of [inside, away, sub]) mkdirSync(path ?? assert.fail(), { recursive: true });
+  const links = [
+    `gitdir: ${source}/.git/worktrees/inside\n`,
+    "gitdir: /repositories/away\n",
+    "gitdir: ../../.git/modules/sub\n",
+  ];
+  for (const [index, path] of [inside, away, sub].entries())
+    writeFileSync(join(path ?? "", ".git"), links[index] ?? "");
+  const stream = join(root, "linked");
+  const content = await packSource({ directory: source, only: undefined }, stream, seeder);
+  assert.deepEqual(content.elsewhere, ["trees/away/.git (/repositories/away)"]);
+  assert.deepEqual(warningsOf(content), [
+    "git finds no repository in the copy for trees/away/.git (/repositories/away)",
+  ]);
+  const packed = readFileSync(stream);
+  assert.ok(packed.includes("gitdir: ../../.git/worktrees/inside\n"));
+  assert.ok(!packed.includes(source), "its place on the host is not in it");
+  for (const kept of links.slice(1)) assert.ok(packed.includes(kept));
 });
 
 test("seeds: a source that is none is refused by what is wrong with it", async () => {

@@ -42,7 +42,7 @@ pub(crate) fn pull(volume: &Volume, files: &[(Vec<u8>, Vec<u8>)], output: impl W
     for (path, _) in files {
         look(&mut Places::new(tree), path).map_err(|errno| FilesError::of("find", path, errno))?;
     }
-    let visitor = Packing::new(output, false).map_err(|error| failed(Failure::Output(error)))?;
+    let visitor = Packing::new(output, None).map_err(|error| failed(Failure::Output(error)))?;
     let mut walk = Walk { visitor, report: Report::silent(), selection: None };
     for (path, name) in files {
         let mut places = Places::new(tree);

@@ -100,11 +100,12 @@ export async function pipeSource(
 }
 
 /** What a person should know of what was read. */
-export function warningsOf({ skipped, skippedCount, secrets, redacted }: SourceContent): string[] {
+export function warningsOf({ skipped, skippedCount, secrets, redacted, elsewhere }: SourceContent): string[] {
   return [
     ...(skippedCount === 0 ? [] : [`left out ${skippedCount} sockets, fifos and devices: ${skipped.join(", ")}`]),
     ...(secrets.length === 0 ? [] : [`files that may hold secrets came along: ${secrets.join(", ")}`]),
     ...(redacted.length === 0 ? [] : [`credentials were taken out of the copy of ${redacted.join(", ")}`]),
+    ...(elsewhere.length === 0 ? [] : [`git finds no repository in the copy for ${elsewhere.join(", ")}`]),
   ];
 }
 

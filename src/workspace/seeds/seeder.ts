@@ -39,6 +39,8 @@ export interface SourceContent {
   readonly secrets: readonly string[];
   /** Git configurations that credentials were taken out of, in the stream. */
   readonly redacted: readonly string[];
+  /** Worktrees and submodules whose repositories are no part of it: the first ones, with where those are. */
+  readonly elsewhere: readonly string[];
 }
 
 export interface SeederOptions {
@@ -189,6 +191,7 @@ class Said {
   readonly #skipped: string[] = [];
   readonly #secrets: string[] = [];
   readonly #redacted: string[] = [];
+  readonly #elsewhere: string[] = [];
   readonly #unreadable: string[] = [];
   #unreadableCount = 0;
   #last: readonly string[] = [];
@@ -208,6 +211,7 @@ class Said {
     else if (tag === "skipped") this.#skipped.push(`${second} (${first})`);
     else if (tag === "secret") this.#secrets.push(first);
     else if (tag === "redacted") this.#redacted.push(first);
+    else if (tag === "elsewhere") this.#elsewhere.push(`${first} (${second})`);
     else if (tag === "unreadable") this.#unreadable.push(`${second} (${first})`);
     else if (tag === "total") this.#total(fields);
     else this.#last = fields;
@@ -224,6 +228,7 @@ class Said {
       skipped: this.#skipped,
       secrets: this.#secrets,
       redacted: this.#redacted,
+      elsewhere: this.#elsewhere,
     };
   }
 
