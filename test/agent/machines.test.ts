@@ -1,7 +1,7 @@
 /** Opening, keeping ready and ending machines, with the real agent in the place of guests. */
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ErrorCode, PyroError } from "../../src/contract/error.ts";
@@ -326,6 +326,17 @@ test("machines: the end of the server ends held, ready and starting machines, an
   assert.deepEqual(host.machines.counts(), { held: 0, ready: 0 });
   await host.leavesNothing();
   await assert.rejects(host.open(), { code: "invalid_state" });
+});
+
+test("machines: one that the host has no memory for is refused before it is started, with what to do", async () => {
+  await using host = await Host.start();
+  const memoryMib = Math.ceil(totalmem() / 1024 ** 2);
+  await assert.rejects(host.open({ memoryMib }), (failure: unknown) => {
+    assert.ok(PyroError.is(failure) && failure.code === "resource_exhausted", String(failure));
+    assert.match(`${failure.message} ${failure.remedy}`, new RegExp(`asks for ${memoryMib} .*--mem-mib`));
+    return true;
+  });
+  assert.deepEqual(await host.templates(), []);
 });
 
 test("ready machines: the next start of the kind takes one, and has it for itself", async () => {

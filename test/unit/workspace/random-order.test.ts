@@ -27,6 +27,7 @@ const STEPS: Readonly<Record<string, Step>> = {
   "reset a": async (workspace) => await workspace.reset("a", call),
   "reset baseline": async (workspace) => await workspace.reset("baseline", call),
   rename: async (workspace, all) => await all.update(workspace, { name: "other", labels: {} }),
+  delete: async (workspace, all) => await all.delete(workspace.record.id, { force: true, purge: false }),
 };
 
 async function run(workspace: Workspace, name: string): Promise<void> {
@@ -42,13 +43,16 @@ test(`workspaces: ${ROUNDS} rounds of anything at once end in a workspace that i
   const { id } = (await all.create(NEW_WORKSPACE, call)).record;
   const disk = host.machines.disk(join(host.paths.state, "workspaces", id, "volume.raw"));
   for (const [index, names] of fc.sample(round, ROUNDS).entries()) {
-    const workspace = all.find(id);
+    let workspace = all.find(id);
     const outcomes = await Promise.allSettled(names.map(async (name) => await STEPS[name]?.(workspace, all)));
     for (const outcome of outcomes) {
       if (outcome.status === "fulfilled") continue;
       const { code } = PyroError.from(outcome.reason);
       assert.ok(REFUSALS.has(code), `round ${index}, ${names.join(", ")}: ${String(outcome.reason)}`);
     }
+    const isDeleted = !all.list().includes(workspace);
+    assert.ok(!isDeleted || names.includes("delete"), "it is there unless it was deleted");
+    if (isDeleted) workspace = await all.restore(id);
     // In its turn, so after all of them.
     await all.update(workspace, { labels: { round: String(index) } });
     const { state, pending_reset: pending, snapshots } = workspace.record;
