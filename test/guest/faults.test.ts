@@ -37,6 +37,32 @@ test("faults: kill -9 of the server ends its machines when the next one starts",
   assert.ok(vmmPids().length <= ready + 1, "no VMM of the old server is left");
 });
 
+test("faults: stopping the server ends the machines that a killed one has left, those of workspaces only by force", async () => {
+  const { workspace_id: workspace, vm_id: id } = await pyro.workspace.create({
+    environment: ENVIRONMENT,
+    mem_mib: 512,
+  });
+  await pyro.workspace.exec({ workspace, command: "echo kept > file" });
+  const oneShot = await pyro.machine({ environment: ENVIRONMENT, mem_mib: 512 });
+  const killServer = async (): Promise<void> => {
+    const server = identifyProcess((await pyro.server.status()).pid ?? 0) ?? assert.fail("there is no server");
+    process.kill(server.pid, "SIGKILL");
+    await until(() => !isAlive(server), 5000, "the server has ended");
+  };
+  await killServer();
+  assert.deepEqual(machineDirectories().includes(oneShot.id), true, "its machines are still there");
+  await assert.rejects(pyro.server.stop(), { code: "invalid_state", message: /machines=1/ });
+  assert.deepEqual(machineDirectories(), [id]);
+  await killServer();
+  assert.equal((await pyro.server.stop({ force: true })).stopped, true);
+  assert.deepEqual([machineDirectories(), vmmPids()], [[], []]);
+  const { state, stopped } = await pyro.workspace.status({ workspace });
+  assert.deepEqual([state, stopped?.reason], ["stopped", "server_stopped"]);
+  await pyro.workspace.start({ workspace });
+  assert.equal((await pyro.workspace.exec({ workspace, command: "cat file" })).stdout, "kept\n");
+  await pyro.workspace.delete({ workspace, force: true, purge: true });
+});
+
 test("faults: a machine that hears no server ends itself, a workspace's when nothing has run in it for its time to live", async () => {
   const oneShot = await pyro.machine({ environment: ENVIRONMENT, mem_mib: 512 });
   const idle = await pyro.workspace.create({ environment: ENVIRONMENT, mem_mib: 512, ttl_seconds: 60 });

@@ -173,11 +173,15 @@ archive.close()`;
   await remove(it);
 });
 
-test("seeds: a repository with a worktree works for root and for the workspace's user, and has no credentials", async () => {
+test("seeds: a repository with a worktree and a submodule works for root and for the workspace's user, and has no credentials", async () => {
   const path = source("repository");
+  const identity = ["user.name=a", "user.email=a@b", "protocol.file.allow=always"].flatMap((each) => ["-c", each]);
   const git = (...words: string[]): void =>
-    void execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...words], { cwd: path, stdio: "ignore" });
+    void execFileSync("git", [...identity, ...words], { cwd: path, stdio: "ignore" });
+  git("init", "--quiet", "lib");
+  git("-C", "lib", "commit", "--quiet", "--allow-empty", "--message", "of the library");
   git("init", "--quiet", "main");
+  git("-C", "main", "submodule", "--quiet", "add", join(path, "lib"), "sub");
   git("-C", "main", "remote", "add", "origin", "https://me:t0ken@host.example/x.git");
   writeFileSync(join(path, "main", "file"), "tracked");
   git("-C", "main", "add", ".");
@@ -185,10 +189,15 @@ test("seeds: a repository with a worktree works for root and for the workspace's
   git("-C", "main", "worktree", "add", "--quiet", "../tree");
   const it = await create(path);
   for (const user of ["root", "1000"]) {
-    assert.equal(await it.sh("git -C main status --short && git -C main log --format=%s", { user }), "one\n");
+    for (const tree of ["main", "tree"])
+      assert.equal(await it.sh(`git -C ${tree} status --short && git -C ${tree} log --format=%s`, { user }), "one\n");
+    assert.equal(await it.sh("git -C main/sub log --format=%s", { user }), "of the library\n");
   }
   assert.equal(await it.sh("git -C main remote get-url origin"), "https://host.example/x.git\n");
-  assert.match(await it.sh("cat tree/.git"), /gitdir: /);
+  await it.sh(
+    "echo more >> tree/file && git -C tree -c user.name=a -c user.email=a@b commit --quiet --all --message two && git -C main merge --quiet tree",
+  );
+  assert.equal(await it.sh("git -C main log --format=%s"), "two\none\n");
   const { workspace_seed: seed } = await pyro.workspace.status({ workspace: it.id });
   assert.match(seed.warnings.join(), /credentials were taken out of the copy of main\/\.git\/config/);
   await remove(it);
