@@ -61,9 +61,9 @@ mod tests {
     fn a_repository_in_the_source_is_named_from_the_file() {
         let below = |path: &[u8], content: &[u8], root: &[u8]| read(path, content, root);
         let moved = |text: &[u8]| Some(Link::Below(text.to_vec()));
-        let worktree = b"gitdir: /home/me/src/main/.git/worktrees/tree\n";
-        assert_eq!(below(b"tree/.git", worktree, b"/home/me/src"), moved(b"gitdir: ../main/.git/worktrees/tree\n"));
-        assert_eq!(below(b"a/b/.git", worktree, b"/home/me/src/"), moved(b"gitdir: ../../main/.git/worktrees/tree\n"));
+        let worktree = b"gitdir: /projects/src/main/.git/worktrees/tree\n";
+        assert_eq!(below(b"tree/.git", worktree, b"/projects/src"), moved(b"gitdir: ../main/.git/worktrees/tree\n"));
+        assert_eq!(below(b"a/b/.git", worktree, b"/projects/src/"), moved(b"gitdir: ../../main/.git/worktrees/tree\n"));
         assert_eq!(below(b".git", b"gitdir: /r/x", b"/r"), moved(b"gitdir: x\n"));
         assert_eq!(below(b"a/.git", b"gitdir: /x\r\n", b"/"), moved(b"gitdir: ../x\n"));
         assert_eq!(read(b"sub/.git", b"gitdir: ../.git/modules/sub\n", b"/r"), Some(Link::Beside));
