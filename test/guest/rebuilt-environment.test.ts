@@ -12,7 +12,7 @@ import { buildEnvironment } from "../../src/environment/install.ts";
 import { installDirectory, readInstalled } from "../../src/environment/store.ts";
 import { installPlaces } from "../../src/host/paths.ts";
 import { client, paths } from "../support/guest-host.ts";
-import { CaseWorkspace } from "../support/workspace-cases.ts";
+import { CaseWorkspace } from "../support/case-workspace.ts";
 
 const ENVIRONMENT = "rebuilt:test";
 const TEXT = `[environments."${ENVIRONMENT}"]\n`;
