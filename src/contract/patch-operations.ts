@@ -104,6 +104,7 @@ export const patchApply = operation({
   }),
   events: null,
   plumbing: BYTE_STREAM_FIELDS,
+  hostPaths: { patch_path: { whole: true } },
   place: "server",
   cli: {
     path: ["workspace", "patch", "apply"],
