@@ -17,7 +17,9 @@ const DEFINITION = `[environments."${ENVIRONMENT}"]
 packages = ["postgresql"]
 `;
 const BEGIN = "set -e; PATH=$PATH:/usr/lib/postgresql/15/bin; cd /workspace;";
-const START = `${BEGIN} pg_ctl -D data -l log -o "-k /tmp -c listen_addresses=''" -w -t 120 start > /dev/null;`;
+const SERVER = `${BEGIN} exec postgres -D data -k /tmp -c listen_addresses=''`;
+/** Recovery included, under emulation. */
+const READY_DEADLINE_MS = 120_000;
 const QUERY = "psql -h /tmp -d postgres -Atqc";
 
 const config = process.env["PYRO_CONFIG_DIR"] ?? "";
@@ -31,6 +33,17 @@ async function shell(it: CaseWorkspace, command: string, user: { user?: string }
   return stdout;
 }
 
+/** Starts PostgreSQL as a detached command, as a server must be: what another one leaves in the background ends with it. */
+async function serve(it: CaseWorkspace, user: { user: string }): Promise<void> {
+  const { exec_id: server } = await pyro.workspace.command.start({ workspace: it.id, command: SERVER, ...user });
+  const isReady = async (): Promise<boolean> => {
+    const { state, stderr } = await pyro.workspace.command.attach({ workspace: it.id, exec_id: server, so_far: true });
+    assert.equal(state, "running", stderr);
+    return stderr.includes("ready to accept connections");
+  };
+  await until(isReady, READY_DEADLINE_MS, "PostgreSQL is ready");
+}
+
 test("users: PostgreSQL refuses root, works for user 1000, and has its rows after its machine was killed", async (t) => {
   if (!soaking) return t.skip("downloads PostgreSQL: npm run soak -- soak-users");
   mkdirSync(config, { recursive: true });
@@ -41,12 +54,9 @@ test("users: PostgreSQL refuses root, works for user 1000, and has its rows afte
   const refused = await pyro.workspace.exec({ workspace: it.id, command: `${BEGIN} initdb -D data` });
   assert.notEqual(refused.exit_code, 0);
   assert.match(refused.stderr, /cannot be run as root/);
-  await shell(
-    it,
-    `${BEGIN} initdb -D data --auth=trust > /dev/null; ${START}
-    ${QUERY} 'create table numbers as select * from generate_series(1, 100000) as number'`,
-    user,
-  );
+  await shell(it, `${BEGIN} initdb -D data --auth=trust > /dev/null`, user);
+  await serve(it, user);
+  await it.sh(`${QUERY} 'create table numbers as select * from generate_series(1, 100000) as number'`, user);
   assert.equal(await it.sh(`${QUERY} 'select sum(number) from numbers'`, user), "5000050000\n");
   await it.sh(`${QUERY} 'insert into numbers values (1)'`, user);
   // What a transaction has committed was flushed by PostgreSQL itself.
@@ -56,7 +66,8 @@ test("users: PostgreSQL refuses root, works for user 1000, and has its rows afte
     (await pyro.workspace.status({ workspace: it.id })).state === "stopped";
   await until(isStopped, 10_000, "the status says that it ended");
   await pyro.workspace.start({ workspace: it.id });
-  assert.equal(await shell(it, `${START} ${QUERY} 'select sum(number) from numbers'`, user), "5000050001\n");
+  await serve(it, user);
+  assert.equal(await it.sh(`${QUERY} 'select sum(number) from numbers'`, user), "5000050001\n");
   await pyro.workspace.delete({ workspace: it.id, force: true, purge: true });
 });
 
@@ -68,7 +79,7 @@ cat > lib/package.json <<end
 end
 printf '#!/usr/bin/env node\\nconsole.log("run by", process.getuid())\\n' > lib/cli.js
 chmod 755 lib/cli.js
-npm pack --silent ./lib
+npm pack --silent ./lib > /dev/null
 cd app
 echo '{"name": "app", "version": "1.0.0"}' > package.json
 npm install --offline --silent --no-audit ../lib-1.0.0.tgz
