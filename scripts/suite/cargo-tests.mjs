@@ -3,7 +3,7 @@ import { run } from "../command.mjs";
 import { clearAway, isHere } from "./cargo-needs.mjs";
 
 export async function runCargoTests(stage, tally) {
-  const ignored = await runHarness([], stage, tally);
+  const { skipped: ignored } = await runHarness([], stage, tally);
   const { due, skipped } = dueHere(ignored, isHere);
   tally.skips.push(...skipped.map((each) => ({ stage, ...each })));
   if (due.length === 0) return;
@@ -12,7 +12,13 @@ export async function runCargoTests(stage, tally) {
   clearAway();
 }
 
-/** Runs what the words select; gives the tests that were ignored, with their reasons. */
+/** Runs those of these names alone; that one is not there is a failure. */
+export async function runCargoTestsCalled(names, stage, tally) {
+  const { ran } = await runHarness(["--exact", ...names], stage, tally);
+  if (ran !== names.length) tally.fail(stage, "cargo test", `of ${names.length} tests ${ran} ran: ${names.join(" ")}`);
+}
+
+/** Runs what the words select; gives the tests that were ignored, with their reasons, and how many were not. */
 async function runHarness(words, stage, tally) {
   let output = "";
   const code = await run("cargo", ["test", "--workspace", "--locked", "--quiet", "--", "--format=pretty", ...words], {
@@ -23,7 +29,7 @@ async function runHarness(words, stage, tally) {
   for (const { name, reason } of failed) tally.fail(stage, name, reason);
   if (code !== 0 && failed.length === 0) tally.fail(stage, "cargo test", `exit status ${code}`);
   if (code === 0 && passed === 0) tally.fail(stage, "cargo test", "no test ran");
-  return skipped;
+  return { skipped, ran: passed + failed.length };
 }
 
 /**
