@@ -10,7 +10,7 @@ import { hostMachineSources } from "../../src/machine/host-sources.ts";
 import { ensureEmptySeed } from "../../src/machine/machine-directory.ts";
 import { ensureTemplate, type StartContext, type StartedMachine, startFromTemplate } from "../../src/machine/start.ts";
 import { startScript } from "../support/guest-command.ts";
-import { client, paths } from "../support/guest-host.ts";
+import { newClient, paths } from "../support/guest-host.ts";
 import { vmmBelow } from "../support/vmm-properties.ts";
 
 const DEADLINE_MS = 30_000;
@@ -18,7 +18,7 @@ let machine: StartedMachine;
 
 before(async () => {
   // Only one writes to the cache at a time.
-  const pyro = client();
+  const pyro = newClient();
   await pyro.server.stop({ force: true });
   pyro.close();
   const sources = hostMachineSources({ paths, env: process.env, onNotice: () => undefined });
