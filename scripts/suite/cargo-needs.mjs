@@ -17,9 +17,9 @@ const NEEDS = new Map([
 /** Whether this host has what a test is ignored for; not, when that is not known. */
 export const isHere = (reason) => NEEDS.get(reason)?.() ?? false;
 
-/** Takes away what such tests leave. */
+/** Takes away what such tests leave: their commands' groups, unless something still runs in one. */
 export function clearAway() {
-  if (isRoot()) inControlGroups(`test ! -d ${MADE} || rmdir ${MADE}`);
+  if (isRoot()) inControlGroups(`test ! -d ${MADE} || { rmdir ${MADE}/test-*; rmdir ${MADE}; }`);
 }
 
 /** Runs a script at the top of cgroup v2, wherever this host has it, if it has it; whether it succeeded. */
