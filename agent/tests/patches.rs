@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pyro_agent::changes::{Change, Event, Options, Summary, compare};
-use trees::{Numbers, Scratch, blobs, copy, edit, remove_empty};
+use trees::{Scratch, blobs, copy, random_trees};
 
 /// Trees that the suite makes; `PYRO_PATCH_TREES` makes more.
 const TREES: u64 = 100;
-const EDITS: u64 = 25;
 
 fn patch(from: &Path, to: &Path, options: Options) -> (Summary, Vec<u8>, Vec<Change>) {
     let (mut summary, mut text, mut changes) = (Summary::default(), Vec::new(), Vec::new());
@@ -46,14 +45,7 @@ fn a_patch_of_random_edits_gives_the_edited_tree_and_its_reverse_the_first() {
     let trees = std::env::var("PYRO_PATCH_TREES").map_or(TREES, |text| text.parse().unwrap());
     for seed in 1..=trees {
         let scratch = Scratch::new(&format!("random-{seed}"));
-        let [from, to, copied] = ["from", "to", "copied"].map(|name| scratch.0.join(name));
-        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        fs::create_dir(&from).unwrap();
-        (0..EDITS).for_each(|_| edit(&mut numbers, &from));
-        copy(&from, &to);
-        (0..EDITS).for_each(|_| edit(&mut numbers, &to));
-        copy(&from, &copied);
-        remove_empty(&copied);
+        let ([from, to, copied], _) = random_trees(&scratch, seed);
         let (summary, text, changes) = patch(&from, &to, WHOLE);
         let total = summary.added + summary.modified + summary.deleted + summary.type_changed;
         assert_eq!(total, changes.len() as u64, "seed {seed}");

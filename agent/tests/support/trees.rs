@@ -6,6 +6,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Edits that make a random tree, and another one of it.
+const EDITS: u64 = 25;
+
 /// Xorshift (Marsaglia 2003): the same numbers for the same seed.
 pub(crate) struct Numbers(pub(crate) u64);
 
@@ -204,4 +207,18 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Two random trees, the second made of the first, and a copy of the first without empty directories, for which git has no word. Also what goes
+/// on from the numbers that they are made by.
+pub(crate) fn random_trees(scratch: &Scratch, seed: u64) -> ([PathBuf; 3], Numbers) {
+    let [from, to, copied] = ["from", "to", "copied"].map(|name| scratch.0.join(name));
+    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    fs::create_dir(&from).unwrap();
+    (0..EDITS).for_each(|_| edit(&mut numbers, &from));
+    copy(&from, &to);
+    (0..EDITS).for_each(|_| edit(&mut numbers, &to));
+    copy(&from, &copied);
+    remove_empty(&copied);
+    ([from, to, copied], numbers)
 }

@@ -12,27 +12,8 @@ const MIB = 1024 ** 2;
 const alive = setInterval(() => undefined, 60_000);
 after(() => clearInterval(alive));
 
-test("host disk: it is full below the reserve, and has room again some way above", async () => {
-  const looks = [5000, 300, 255, 300, 383, 384, 300].map((mib) => mib * MIB);
-  const said: string[] = [];
-  await new Promise<void>((settle) => {
-    const disk = new HostDisk(async () => await Promise.resolve(looks.shift() ?? 0), {
-      isNeeded: () => {
-        if (looks.length === 0) settle();
-        return looks.length > 0;
-      },
-      onFull: (free) => said.push(`full ${free / MIB}`),
-      onRoom: () => said.push("room"),
-    });
-    disk.watch();
-    // One that looks already does not look twice as often.
-    disk.watch();
-  });
-  assert.deepEqual(said, ["full 255", "full 300", "full 383", "room"]);
-});
-
-test("host disk: a look that fails changes nothing, and is followed by another one", async () => {
-  const looks = ["fails", 300, 255, "fails", "fails", 384, "fails"];
+/** What is said of a disk of which these looks are taken: MiB that are free, or that it cannot be asked. */
+async function saidOf(looks: (number | "fails")[]): Promise<string[]> {
   const said: string[] = [];
   const look = async (): Promise<number> => {
     const next = looks.shift();
@@ -49,7 +30,19 @@ test("host disk: a look that fails changes nothing, and is followed by another o
       onRoom: () => said.push("room"),
     });
     disk.watch();
+    // One that looks already does not look twice as often.
+    disk.watch();
   });
+  return said;
+}
+
+test("host disk: it is full below the reserve, and has room again some way above", async () => {
+  const said = await saidOf([5000, 300, 255, 300, 383, 384, 300]);
+  assert.deepEqual(said, ["full 255", "full 300", "full 383", "room"]);
+});
+
+test("host disk: a look that fails changes nothing, and is followed by another one", async () => {
+  const said = await saidOf(["fails", 300, 255, "fails", "fails", 384, "fails"]);
   assert.deepEqual(said, ["full 255", "full 255", "full 255", "room"]);
 });
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use trees::{Numbers, Scratch, blobs, copy, edit, remove_empty};
+use trees::{Numbers, Scratch, blobs, copy, random_trees, remove_empty};
 
 use super::*;
 use crate::changes;
@@ -18,7 +18,6 @@ use crate::files::Plan;
 
 /// Trees that the suite makes; `PYRO_PATCH_TREES` makes more.
 const TREES: u64 = 40;
-const EDITS: u64 = 25;
 /// Files that are patched after they were edited.
 const DRIFTS: u64 = 200;
 
@@ -81,19 +80,11 @@ fn own_diff(from: &Path, to: &Path) -> Vec<u8> {
     text
 }
 
-/// Two random trees, and a copy of the first without what git has no word for.
-fn random_trees(scratch: &Scratch, seed: u64) -> ([PathBuf; 3], Numbers) {
-    let [from, to, copied] = ["from", "to", "copied"].map(|name| scratch.0.join(name));
-    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    fs::create_dir(&from).unwrap();
-    (0..EDITS).for_each(|_| edit(&mut numbers, &from));
-    copy(&from, &to);
-    (0..EDITS).for_each(|_| edit(&mut numbers, &to));
-    for tree in [&from, &to] {
-        remove_empty(tree);
-    }
-    copy(&from, &copied);
-    ([from, to, copied], numbers)
+/// Random trees without empty directories, as a patch makes them.
+fn trees_of_files(scratch: &Scratch, seed: u64) -> ([PathBuf; 3], Numbers) {
+    let (trees, numbers) = random_trees(scratch, seed);
+    trees.iter().for_each(|tree| remove_empty(tree));
+    (trees, numbers)
 }
 
 #[test]
@@ -101,7 +92,7 @@ fn a_diff_of_random_edits_gives_the_edited_tree_and_its_reverse_the_first() {
     let trees = std::env::var("PYRO_PATCH_TREES").map_or(TREES, |text| text.parse().unwrap());
     for seed in 1..=trees {
         let scratch = Scratch::new(&format!("apply-{seed}"));
-        let ([from, to, copied], _) = random_trees(&scratch, seed);
+        let ([from, to, copied], _) = trees_of_files(&scratch, seed);
         if blobs(&from) == blobs(&to) {
             continue;
         }
@@ -151,7 +142,7 @@ fn mutated(numbers: &mut Numbers, patch: &[u8]) -> Vec<u8> {
 fn a_damaged_patch_changes_nothing_or_what_git_makes_of_it() {
     for seed in 1..=TREES {
         let scratch = Scratch::new(&format!("damaged-{seed}"));
-        let ([from, to, copied], mut numbers) = random_trees(&scratch, seed);
+        let ([from, to, copied], mut numbers) = trees_of_files(&scratch, seed);
         let patch = own_diff(&from, &to);
         if patch.is_empty() {
             continue;
