@@ -4,14 +4,13 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { MachineName } from "../src/contract/run.ts";
-import { openGuestLink } from "../src/guest/link.ts";
+import { type GuestLink, openGuestLink } from "../src/guest/link.ts";
 import type { HostPaths } from "../src/host/paths.ts";
 import { emptySeedPath, type MachineKind, machinePlan } from "../src/machine/bootable.ts";
 import { startExec } from "../src/machine/exec.ts";
 import { configureGuest } from "../src/machine/guest-setup.ts";
 import { createMachineDirectory, createPlaceholderVolume } from "../src/machine/machine-directory.ts";
 import { hostMachineSources } from "../src/machine/host-sources.ts";
-import type { AgentClient } from "../src/guest/link.ts";
 import { hostCpu } from "../src/vmm/host-cpu.ts";
 import { qemuArguments } from "../src/vmm/qemu/arguments.ts";
 import { QemuMachine } from "../src/vmm/qemu/machine.ts";
@@ -40,7 +39,7 @@ export async function machineKind(paths: HostPaths, environment: string, machine
 }
 
 export interface BareMachine {
-  readonly agent: AgentClient;
+  readonly link: GuestLink;
   /** The raw stream of a third virtio-serial port, which the guest has as /dev/vport0p3. */
   readonly rawPort: () => Promise<Duplex>;
   readonly close: () => Promise<void>;
@@ -49,8 +48,8 @@ export interface BareMachine {
 /** Boots cold, to the moment at which commands are answered. */
 export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<BareMachine> {
   const id = randomBytes(6).toString("hex");
-  const { directory, vmmDirectory } = await createMachineDirectory(paths, id);
-  const volumePath = await createPlaceholderVolume(directory);
+  const { directory, vmmDirectory } = createMachineDirectory(paths, id);
+  const volumePath = createPlaceholderVolume(directory);
   const plan = await machinePlan(kind, vmmDirectory, { seedPath: emptySeedPath(paths.cache), volumePath });
   const raw = await SocketSlot.listen(join(vmmDirectory, "raw.sock"));
   const choice = await selectVmm({ paths, env: ENV });
@@ -80,7 +79,7 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
   const link = await openGuestLink(await vmm.connect("control", DEADLINE_MS), DEADLINE_MS);
   await configureGuest(link, id);
   return {
-    agent: link.agent,
+    link,
     rawPort: async () => await raw.take(DEADLINE_MS),
     close: async () => {
       link.close();
@@ -92,9 +91,9 @@ export async function bootBare(paths: HostPaths, kind: MachineKind): Promise<Bar
 }
 
 /** Runs a command in the bare guest to its end and gives its standard output. */
-export async function execBare(agent: AgentClient, argv: readonly string[]): Promise<string> {
+export async function execBare(link: GuestLink, argv: readonly string[]): Promise<string> {
   const chunks: Uint8Array[] = [];
-  const exec = startExec(agent, {
+  const exec = startExec(link, {
     argv,
     env: { PATH: "/usr/bin:/bin" },
     cwd: "/",

@@ -70,7 +70,7 @@ async function bareBoots(kind: MachineKind): Promise<number[]> {
     bootMs.push(
       await timed(async () => {
         const machine = await bootBare(paths, kind);
-        await execBare(machine.agent, ["/bin/true"]);
+        await execBare(machine.link, ["/bin/true"]);
         void machine.close();
       }),
     );

@@ -31,7 +31,7 @@ export async function throughputSample(machine: Machine, producer: Producer): Pr
 export async function drain(bare: BareMachine, producer: Producer): Promise<number> {
   const port = await bare.rawPort();
   return await timed(async () => {
-    const sent = execBare(bare.agent, ["/bin/sh", "-c", `${producer.join(" ")} >/dev/vport0p3`]);
+    const sent = execBare(bare.link, ["/bin/sh", "-c", `${producer.join(" ")} >/dev/vport0p3`]);
     await new Promise<void>((resolve, reject) => {
       let bytes = 0;
       port.on("data", (chunk: Buffer) => {

@@ -4,7 +4,7 @@
 //! Pure: bytes in, events out. `channel::link` feeds it.
 
 /// Newest protocol version this agent speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 /// Oldest protocol version this agent speaks.
 pub const OLDEST_PROTOCOL_VERSION: u32 = 1;
 

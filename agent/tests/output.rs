@@ -9,7 +9,7 @@ use pyro_agent::exec::group::Sessions;
 use pyro_agent::exec::output_log::LOG_LIMIT_BYTES;
 use pyro_agent::proto::attach_response::Event;
 use pyro_agent::proto::exit::Outcome;
-use pyro_agent::proto::{AttachRequest, ListRequest, StartRequest};
+use pyro_agent::proto::{AfterEnd, AttachRequest, ListRequest, StartRequest, StartResponse};
 use support::{Attached, Client, agent, host, host_of, release, run, script, start};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
@@ -186,4 +186,70 @@ async fn a_background_process_that_goes_on_writing_neither_holds_the_end_nor_die
     }
     std::fs::remove_file(directory).unwrap();
     release(&mut host, &request.exec_id).await;
+}
+
+#[tokio::test]
+async fn one_call_starts_a_command_gives_its_output_and_end_and_forgets_it() {
+    let mut host = host().await;
+    let start = script("echo out; echo err >&2; exit 3");
+    let exec_id = start.exec_id.clone();
+    let first = AttachRequest {
+        exec_id: exec_id.clone(),
+        start: Some(start),
+        after_end: AfterEnd::Release.into(),
+        ..Default::default()
+    };
+    let mut attached = Attached::with(&mut host, first).await.unwrap();
+    assert!(matches!(attached.next().await.unwrap(), Some(Event::Started(StartResponse { pid: 1.. }))));
+    let finished = attached.finish().await;
+    assert_eq!((finished.text(), &finished.stderr[..], finished.outcome()), ("out\n", &b"err\n"[..], Outcome::Code(3)));
+    // Nobody is told of the release.
+    timeout(Duration::from_secs(10), async {
+        while !host.list(ListRequest {}).await.unwrap().into_inner().commands.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_start_in_a_stream_is_checked_like_any_other() {
+    let mut host = host().await;
+    let start = script("exit 0");
+    let named = |exec_id: &str, start: StartRequest| AttachRequest {
+        exec_id: exec_id.to_owned(),
+        start: Some(start),
+        ..Default::default()
+    };
+    let other = Attached::with(&mut host, named("another", start.clone())).await.err().unwrap();
+    assert_eq!(other.code(), Code::InvalidArgument);
+    assert!(host.list(ListRequest {}).await.unwrap().into_inner().commands.is_empty());
+    host.start(start.clone()).await.unwrap();
+    let id = start.exec_id.clone();
+    let again = Attached::with(&mut host, named(&id, start)).await.err().unwrap();
+    assert_eq!(again.code(), Code::AlreadyExists);
+    release(&mut host, &id).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_lost_before_the_end_leaves_the_command_alone() {
+    let service = agent(Box::new(Sessions)).configured("/");
+    let mut host = host_of(&service).await;
+    let start = start(&["sleep", "60"]);
+    let exec_id = start.exec_id.clone();
+    let first = AttachRequest {
+        exec_id: exec_id.clone(),
+        start: Some(start),
+        after_end: AfterEnd::Release.into(),
+        ..Default::default()
+    };
+    let mut attached = Attached::with(&mut host, first).await.unwrap();
+    assert!(matches!(attached.next().await.unwrap(), Some(Event::Started(_))));
+    drop(attached);
+    drop(host);
+    let mut host = host_of(&service).await;
+    let commands = host.list(ListRequest {}).await.unwrap().into_inner().commands;
+    assert!(commands.iter().any(|command| command.exec_id == exec_id && command.running));
+    release(&mut host, &exec_id).await;
 }

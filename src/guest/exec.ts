@@ -1,6 +1,13 @@
 /** Following one command in the guest: output, input, end. */
 import { PyroError } from "../contract/error.ts";
-import { type AttachResponse, type Exit, Stream } from "./generated/pyro/agent/v1/agent_pb.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type AfterEnd,
+  type AttachResponse,
+  type Exit,
+  type StartRequestSchema,
+  Stream,
+} from "./generated/pyro/agent/v1/agent_pb.ts";
 import { LatestValue } from "./latest-value.ts";
 import { type AgentClient, clockOf, guestError } from "./link.ts";
 import { Overdue } from "./overdue.ts";
@@ -29,8 +36,21 @@ export interface FollowOptions {
    */
   readonly onDropped?: (stream: "stdout" | "stderr", bytes: number) => void;
   readonly signal?: AbortSignal;
+  /** Starts the command first; to an agent of version 3 only. */
+  readonly start?: CommandStart;
   /** Milliseconds from now after which the guest has ended the command by itself; undefined: it may run for ever. */
   readonly endsWithinMs?: number;
+}
+
+/** What `followCommand` starts. */
+export interface CommandStart {
+  /** Its id is the command's. */
+  readonly request: MessageInitShape<typeof StartRequestSchema>;
+  /** What the agent does with it once it has given its end. */
+  readonly afterEnd: AfterEnd;
+  /** How long the agent may take to say that it has started. */
+  readonly deadlineMs: number;
+  readonly onStarted: () => void;
 }
 
 /**
@@ -39,13 +59,15 @@ export interface FollowOptions {
  */
 export async function followCommand(agent: AgentClient, execId: string, options: FollowOptions): Promise<Exit> {
   const taken: OutputOffsets = { stdout: options.from?.stdout ?? 0n, stderr: options.from?.stderr ?? 0n };
-  const overdue = new Overdue(options.endsWithinMs, clockOf(agent));
+  const { start, endsWithinMs } = options;
+  const overdue = new Overdue({ endsWithinMs, startsWithinMs: start?.deadlineMs }, clockOf(agent));
   const acknowledgements = new LatestValue<OutputOffsets>();
   let unacknowledged = 0;
+  let isStarting = start !== undefined;
   const requests = (async function* () {
     const skipDropped = options.onDropped !== undefined;
     const place = { execId, stdoutOffset: taken.stdout, stderrOffset: taken.stderr, skipDropped };
-    yield place;
+    yield start === undefined ? place : { ...place, start: start.request, afterEnd: start.afterEnd };
     // Naming a place acknowledges nothing, and an acknowledgement may have been lost with the old link: a full log would
     // wait for it.
     if (options.from !== undefined) yield place;
@@ -54,9 +76,14 @@ export async function followCommand(agent: AgentClient, execId: string, options:
     }
   })();
   try {
-    const signals = [overdue.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const signal = options.signal === undefined ? overdue.signal : AbortSignal.any([overdue.signal, options.signal]);
     overdue.wait();
-    for await (const response of agent.attach(requests, { signal: AbortSignal.any(signals) })) {
+    for await (const response of agent.attach(requests, { signal })) {
+      if (response.event.case === "started") {
+        isStarting = false;
+        overdue.started();
+        start?.onStarted();
+      }
       overdue.arrived(response.event.case === "output" ? response.event.value.data.length : 0);
       const exit = await takeEvent(response, taken, options);
       if (exit !== undefined) return exit;
@@ -68,7 +95,7 @@ export async function followCommand(agent: AgentClient, execId: string, options:
       }
     }
   } catch (failure) {
-    throw overdue.failure ?? guestError(failure, "following the command");
+    throw overdue.failure ?? guestError(failure, isStarting ? "starting the command" : "following the command");
   } finally {
     overdue.stop();
     acknowledgements.end();

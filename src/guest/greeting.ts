@@ -4,8 +4,8 @@ import type { Duplex } from "node:stream";
 import { PyroError } from "../contract/error.ts";
 
 /** Newest protocol version this host speaks. */
-export const PROTOCOL_VERSION = 2;
-/** An agent of the version before has no volumes, and all else. */
+export const PROTOCOL_VERSION = 3;
+/** An agent of version 1 has no volumes, one of version 2 starts a command by a call of its own. */
 const OLDEST_PROTOCOL_VERSION = 1;
 /** A line longer than this is no greeting; stale bytes are skipped in pieces of at most this much memory. */
 const LINE_BYTES_MAX = 64;

@@ -18,6 +18,8 @@ export const clockOf = (agent: AgentClient): GuestClock => clocks.get(agent) ?? 
 
 export interface GuestLink {
   readonly agent: AgentClient;
+  /** Version of the protocol that both sides speak. */
+  readonly protocolVersion: number;
   /** To be stopped while the machine is paused: nothing that the guest does is late meanwhile. */
   readonly clock: GuestClock;
   /** Ends the connection; running commands go on. */
@@ -29,8 +31,9 @@ export interface GuestLink {
  * @throws PyroError guest_unreachable, protocol_mismatch
  */
 export async function openGuestLink(stream: Duplex, deadlineMs: number, pulseMs?: number): Promise<GuestLink> {
+  let protocolVersion: number;
   try {
-    await greet(stream, deadlineMs);
+    protocolVersion = await greet(stream, deadlineMs);
   } catch (failure) {
     stream.destroy();
     throw failure;
@@ -42,6 +45,7 @@ export async function openGuestLink(stream: Duplex, deadlineMs: number, pulseMs?
   clocks.set(agent, clock);
   return {
     agent,
+    protocolVersion,
     clock,
     close: () => {
       session.close();

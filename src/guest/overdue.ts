@@ -14,14 +14,19 @@ export class Overdue {
   readonly #controller = new AbortController();
   readonly #clock: GuestClock;
   readonly #endsAt: number;
+  #startsBy: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lateBytes = 0;
   #failure: PyroError | undefined;
 
-  /** @param endsWithinMs undefined: nothing is ever overdue; of the guest's time */
-  constructor(endsWithinMs: number | undefined, clock: GuestClock) {
+  /** Both in the guest's time; undefined: never overdue. `startsWithinMs` ends with `started`. */
+  constructor(
+    { endsWithinMs, startsWithinMs }: { endsWithinMs?: number | undefined; startsWithinMs?: number | undefined },
+    clock: GuestClock,
+  ) {
     this.#clock = clock;
     this.#endsAt = endsWithinMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + endsWithinMs;
+    this.#startsBy = startsWithinMs === undefined ? undefined : clock.now() + startsWithinMs;
   }
 
   /** Aborted when the agent is overdue. */
@@ -37,14 +42,22 @@ export class Overdue {
   /** From now on the agent is waited for. */
   wait(): void {
     const since = this.#clock.now();
-    const waitMs = Math.max(this.#endsAt - since, 0) + GRACE_MS;
+    const startsBy = this.#startsBy;
+    const waitMs =
+      startsBy === undefined ? Math.max(this.#endsAt - since, 0) + GRACE_MS : Math.max(startsBy - since, 0);
     // setTimeout takes no more than 31 bits, which are 24 days.
     if (waitMs >= 2 ** 31) return;
     this.#timer = setTimeout(() => {
       // Paused meanwhile, it has had less time.
       if (this.#clock.now() - since < waitMs - 1) this.wait();
-      else this.#end("says nothing of its end");
+      else if (startsBy === undefined) this.#endLate("says nothing of its end");
+      else this.#end("the guest agent does not say whether it has started the command");
     }, waitMs);
+  }
+
+  /** The agent has started the command. */
+  started(): void {
+    this.#startsBy = undefined;
   }
 
   /** The agent said something, with so many bytes of output. */
@@ -52,15 +65,18 @@ export class Overdue {
     this.stop();
     if (this.#clock.now() < this.#endsAt + GRACE_MS) return;
     this.#lateBytes += outputBytes;
-    if (this.#lateBytes > OUTPUT_BYTES_MAX) this.#end("goes on sending output");
+    if (this.#lateBytes > OUTPUT_BYTES_MAX) this.#endLate("goes on sending output");
   }
 
   stop(): void {
     clearTimeout(this.#timer);
   }
 
-  #end(what: string): void {
-    const message = `the time limit of the command has passed, and the guest agent ${what}`;
+  #endLate(what: string): void {
+    this.#end(`the time limit of the command has passed, and the guest agent ${what}`);
+  }
+
+  #end(message: string): void {
     this.#failure = new PyroError("guest_unreachable", message);
     this.#controller.abort();
   }

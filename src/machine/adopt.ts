@@ -39,7 +39,7 @@ export async function adoptStarted(
     const link = await openGuestLink(await vmm.connect("control", LINK_DEADLINE_MS), LINK_DEADLINE_MS);
     scope.defer(() => link.close());
     const volume = guestVolume(link, vmm, await stateOfVolume(link));
-    const exec: ConfiguredMachine["exec"] = (request) => startExec(link.agent, request);
+    const exec: ConfiguredMachine["exec"] = (request) => startExec(link, request);
     const kept: ConfiguredMachine["kept"] = (execId) => keptExec(link.agent, execId);
     const commands: ConfiguredMachine["commands"] = async () => await leftCommands(link.agent);
     return {

@@ -1,9 +1,11 @@
 /**
  * The directory of one machine: its sockets and its record. It lies in the runtime directory, for a machine does
- * not outlive the host's uptime either.
+ * not outlive the host's uptime either. What every start does there is done at once: that takes microseconds, and a way over
+ * the threads that Node does it on otherwise, of which a start had forty-five, twenty times as long.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { closeSync, ftruncateSync, mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { open, readdir, readFile, readlink, realpath, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
@@ -92,24 +94,21 @@ export function newMachineId(): string {
 const VMM_DIRECTORY_NAME = "vmm";
 
 /** Makes the directory, and in it one for the VMM. */
-export async function createMachineDirectory(
-  paths: HostPaths,
-  id: string,
-): Promise<{ directory: string; vmmDirectory: string }> {
+export function createMachineDirectory(paths: HostPaths, id: string): { directory: string; vmmDirectory: string } {
   const directory = machineRuntimeDirectory(paths, id);
   const vmmDirectory = join(directory, VMM_DIRECTORY_NAME);
-  await mkdir(vmmDirectory, { recursive: true, mode: 0o700 });
+  mkdirSync(vmmDirectory, { recursive: true, mode: 0o700 });
   return { directory, vmmDirectory };
 }
 
 /** Makes the volume of a machine that keeps nothing: empty, sparse, gone with the machine's directory. */
-export async function createPlaceholderVolume(directory: string): Promise<string> {
+export function createPlaceholderVolume(directory: string): string {
   const volumePath = join(directory, "volume.raw");
-  const volume = await open(volumePath, "wx", 0o600);
+  const volume = openSync(volumePath, "wx", 0o600);
   try {
-    await volume.truncate(VOLUME_BYTES);
+    ftruncateSync(volume, VOLUME_BYTES);
   } finally {
-    await volume.close();
+    closeSync(volume);
   }
   return volumePath;
 }
@@ -127,10 +126,10 @@ export async function ensureEmptySeed(paths: HostPaths): Promise<void> {
 }
 
 /** Replaces the machine's record; a reader sees the old or the new one. */
-export async function writeMachineRecord(directory: string, record: MachineRecord): Promise<void> {
+export function writeMachineRecord(directory: string, record: MachineRecord): void {
   const path = join(directory, RECORD_NAME);
-  await writeFile(`${path}.tmp`, JSON.stringify(record, null, 2), { mode: 0o600 });
-  await rename(`${path}.tmp`, path);
+  writeFileSync(`${path}.tmp`, JSON.stringify(record, null, 2), { mode: 0o600 });
+  renameSync(`${path}.tmp`, path);
 }
 
 export async function removeMachineDirectory(paths: HostPaths, id: string): Promise<void> {

@@ -182,11 +182,11 @@ async function launch(kind: MachineKind, context: StartContext, how: Launch): Pr
     vmm = running;
     scope.defer(() => running.kill());
     const { openGuestLink, startExec, keptExec } = await guestSide;
-    await recordProcess(running);
+    recordProcess(running);
     throwIfAborted(signal);
     const link = await openGuestLink(await running.connect("control", how.deadlineMs), how.deadlineMs);
     scope.defer(() => link.close());
-    const exec = (request: ExecRequest): Exec => startExec(link.agent, request);
+    const exec = (request: ExecRequest): Exec => startExec(link, request);
     const kept = (execId: string): KeptExec => keptExec(link.agent, execId);
     const machine = { id, vmm, link, exec, kept, scope };
     throwIfAborted(signal);
@@ -210,10 +210,10 @@ async function prepareDirectory(
   kind: MachineKind,
   id: string,
   { context, scope, how }: { context: StartContext; scope: Scope; how: Launch },
-): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => Promise<void> }> {
+): Promise<{ plan: MachinePlan; recordProcess: (vmm: RunningMachine) => void }> {
   const { paths } = context;
   scope.defer(() => removeMachineDirectory(paths, id));
-  const { directory, vmmDirectory } = await createMachineDirectory(paths, id);
+  const { directory, vmmDirectory } = createMachineDirectory(paths, id);
   const record = {
     version: 1 as const,
     id,
@@ -222,13 +222,13 @@ async function prepareDirectory(
     created_at: new Date().toISOString(),
     ...(how.keptVolumePath === undefined ? {} : { kept: keptRecord(paths, how.keptVolumePath, describe(kind)) }),
   };
-  await writeMachineRecord(directory, record);
+  writeMachineRecord(directory, record);
   return {
     plan: await machinePlan(kind, vmmDirectory, {
       seedPath: how.seedPath ?? emptySeedPath(paths.cache),
-      volumePath: how.volumePath ?? (await createPlaceholderVolume(directory)),
+      volumePath: how.volumePath ?? createPlaceholderVolume(directory),
     }),
-    recordProcess: async (vmm) => await writeMachineRecord(directory, { ...record, process: vmm.process }),
+    recordProcess: (vmm) => writeMachineRecord(directory, { ...record, process: vmm.process }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Files of pyro's that a VMM of another user is to read or to write. Only root's machines have users of their own. */
-import { chmod, chown, stat } from "node:fs/promises";
+import { chmodSync, chownSync, statSync } from "node:fs";
+import { chown, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PyroError } from "../contract/error.ts";
 
@@ -7,8 +8,8 @@ const OTHERS_MAY_READ = 0o004;
 const OTHERS_MAY_ENTER = 0o001;
 
 /** Gives files or directories to a machine's user. */
-export async function giveTo(user: number, paths: readonly string[]): Promise<void> {
-  await Promise.all(paths.map(async (path) => await chown(path, user, user)));
+export function giveTo(user: number, paths: readonly string[]): void {
+  for (const path of paths) chownSync(path, user, user);
 }
 
 /** Takes a file back that a machine has written. */
@@ -22,29 +23,27 @@ export async function takeBack(path: string): Promise<void> {
  * that; any other file's permissions are its owner's to change.
  * @throws PyroError permission_denied for a file that root alone may read, in a place where others would see it
  */
-export async function letMachinesRead(paths: readonly string[]): Promise<void> {
-  await Promise.all(
-    paths.map(async (path) => {
-      const node = await stat(path);
-      if (!node.isFile() || (node.mode & OTHERS_MAY_READ) !== 0) return;
-      if (!(await isHidden(path))) {
-        throw new PyroError(
-          "permission_denied",
-          `${path} can be read by its owner only, and a VMM runs as nobody's user`,
-          {
-            remedy: `run \`chmod o+r '${path}'\`, or name a copy that everybody may read`,
-          },
-        );
-      }
-      await chmod(path, node.mode | OTHERS_MAY_READ);
-    }),
-  );
+export function letMachinesRead(paths: readonly string[]): void {
+  for (const path of paths) {
+    const node = statSync(path);
+    if (!node.isFile() || (node.mode & OTHERS_MAY_READ) !== 0) continue;
+    if (!isHidden(path)) {
+      throw new PyroError(
+        "permission_denied",
+        `${path} can be read by its owner only, and a VMM runs as nobody's user`,
+        {
+          remedy: `run \`chmod o+r '${path}'\`, or name a copy that everybody may read`,
+        },
+      );
+    }
+    chmodSync(path, node.mode | OTHERS_MAY_READ);
+  }
 }
 
 /** Whether a directory above `path` keeps everybody else out. */
-async function isHidden(path: string): Promise<boolean> {
+function isHidden(path: string): boolean {
   for (let at = dirname(path); ; at = dirname(at)) {
-    if (((await stat(at)).mode & OTHERS_MAY_ENTER) === 0) return true;
+    if ((statSync(at).mode & OTHERS_MAY_ENTER) === 0) return true;
     if (at === dirname(at)) return false;
   }
 }

@@ -1,6 +1,8 @@
 /**
  * One VMM process: confined by pyro-launch, which stays beside it as its monitor, bounds its log, and ends with it.
  */
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { withDeadline } from "../host/deadline.ts";
 import { startFailure, startProgram } from "../host/process.ts";
@@ -83,12 +85,17 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   const args = await launcherArguments(command);
   // Complaints that come before the monitor has opened the log by itself.
   const logPath = logOf(command.directory);
-  const log = await open(logPath, "a", 0o600);
-  const child = startProgram(command.launcher, args, {
-    // Files, never pipes of ours: the VMM outlives the server.
-    stdio: ["ignore", log.fd, log.fd, ...command.descriptors],
-    env: {},
-  });
+  const log = openSync(logPath, "a", 0o600);
+  let child: ChildProcess;
+  try {
+    child = startProgram(command.launcher, args, {
+      // Files, never pipes of ours: the VMM outlives the server.
+      stdio: ["ignore", log, log, ...command.descriptors],
+      env: {},
+    });
+  } finally {
+    closeSync(log);
+  }
   const exit = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));
     child.once("error", (cause) => reject(startFailure(command.launcher, cause)));
@@ -96,7 +103,6 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   // Awaited below or by the machine; an error event may come before either.
   exit.catch(() => undefined);
   scope.defer(() => void child.kill("SIGKILL"));
-  await log.close();
   const ended = exit.then(async (how) => ({ ...how, vmmLog: await readLogTail(logPath) }));
   const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
   // `ended` throws when the launcher could not be started at all.
@@ -138,8 +144,8 @@ async function launcherArguments(command: VmmCommand): Promise<string[]> {
   const isFull = level === "full";
   const user = isFull ? machineUser(directory) : undefined;
   if (user !== undefined) {
-    await letMachinesRead(readOnlyPaths);
-    await giveTo(user, [directory, ...writablePaths]);
+    letMachinesRead(readOnlyPaths);
+    giveTo(user, [directory, ...writablePaths]);
   }
   return [
     ...[

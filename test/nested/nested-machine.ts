@@ -115,7 +115,7 @@ export class NestedMachine {
 
   /** Starts a command as root, in the payload's directory. */
   start({ command, env = {}, cwd = "/", timeLimitMs, stdin, onOutput }: NestedCommand): Exec {
-    return startExec(this.#link.agent, {
+    return startExec(this.#link, {
       argv: typeof command === "string" ? ["/bin/bash", "-c", command] : command,
       env: { ...ENVIRONMENT, ...env },
       cwd,

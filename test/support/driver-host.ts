@@ -126,8 +126,8 @@ export class DriverHost {
     const scope = new Scope();
     scope.defer(() => removeMachineDirectory(this.paths, id));
     try {
-      const { directory, vmmDirectory } = await createMachineDirectory(this.paths, id);
-      const volumePath = await createPlaceholderVolume(directory);
+      const { directory, vmmDirectory } = createMachineDirectory(this.paths, id);
+      const volumePath = createPlaceholderVolume(directory);
       await fill(volumePath);
       const vmm = await this.kind.driver.restore(
         await machinePlan(this.kind, vmmDirectory, { seedPath, volumePath }),
@@ -141,7 +141,7 @@ export class DriverHost {
         id,
         vmm,
         link,
-        exec: (request) => startExec(link.agent, request),
+        exec: (request) => startExec(link, request),
         kept: (execId) => keptExec(link.agent, execId),
         scope,
       };

@@ -14,9 +14,9 @@ use http::header::CONTENT_TYPE;
 use hyper::body::{Body, Frame};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
+use super::attach::{Answer, Answers};
 use super::messages;
 use crate::exec::attachment::Event;
 use crate::proto;
@@ -31,16 +31,16 @@ const OUTPUT_DATA: u32 = 3;
 
 /// What Attach answers, event by event.
 pub(super) struct OutputBody {
-    events: mpsc::Receiver<Result<Event, Status>>,
+    answers: Answers,
     /// Data whose head has been handed over.
     data: Option<Bytes>,
     ended: bool,
 }
 
 impl OutputBody {
-    /// The whole response for these events.
-    pub(super) fn response(events: mpsc::Receiver<Result<Event, Status>>) -> http::Response<tonic::body::Body> {
-        let mut response = http::Response::new(tonic::body::Body::new(Self { events, data: None, ended: false }));
+    /// The whole response for these answers.
+    pub(super) fn response(answers: Answers) -> http::Response<tonic::body::Body> {
+        let mut response = http::Response::new(tonic::body::Body::new(Self { answers, data: None, ended: false }));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
     }
@@ -60,9 +60,9 @@ impl Body for OutputBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        let frame = match ready!(self.events.poll_recv(context)) {
-            Some(Ok(event)) => {
-                let (head, data) = encode(event);
+        let frame = match ready!(self.answers.poll_recv(context)) {
+            Some(Ok(answer)) => {
+                let (head, data) = encode(answer);
                 self.data = data;
                 Frame::data(head)
             }
@@ -84,9 +84,13 @@ impl OutputBody {
 }
 
 /// An AttachResponse as gRPC frames it: everything up to the data, and the data.
-fn encode(event: Event) -> (Bytes, Option<Bytes>) {
-    match event {
-        Event::Output { stream, offset, data } => {
+fn encode(answer: Answer) -> (Bytes, Option<Bytes>) {
+    match answer {
+        Answer::Started(started) => {
+            let event = Some(proto::attach_response::Event::Started(started));
+            (whole(&proto::AttachResponse { event }), None)
+        }
+        Answer::Event(Event::Output { stream, offset, data }) => {
             let fields = proto::Output { stream: messages::stream(stream).into(), offset, data: Bytes::new() };
             let data_length = data.len() as u64;
             let output_length = fields.encoded_len() + key_length() + encoded_len_varint(data_length) + data.len();
@@ -99,13 +103,15 @@ fn encode(event: Event) -> (Bytes, Option<Bytes>) {
             encode_varint(data_length, &mut head);
             (head.freeze(), Some(data))
         }
-        Event::End(end) => {
-            let message = messages::end_response(&end);
-            let mut head = message_prefix(message.encoded_len());
-            message.encode_raw(&mut head);
-            (head.freeze(), None)
-        }
+        Answer::Event(Event::End(end)) => (whole(&messages::end_response(&end)), None),
     }
+}
+
+/// A message without data.
+fn whole(message: &proto::AttachResponse) -> Bytes {
+    let mut head = message_prefix(message.encoded_len());
+    message.encode_raw(&mut head);
+    head.freeze()
 }
 
 /// Both keys have field numbers below 16.
@@ -133,8 +139,8 @@ mod tests {
     use crate::proto::attach_response;
     use crate::reaper::ProcessEnd;
 
-    fn decoded(event: Event) -> proto::AttachResponse {
-        let (head, data) = encode(event);
+    fn decoded(answer: Answer) -> proto::AttachResponse {
+        let (head, data) = encode(answer);
         let all = [head, data.unwrap_or_default()].concat();
         assert_eq!(all[0], 0);
         assert_eq!(u32::from_be_bytes([all[1], all[2], all[3], all[4]]) as usize, all.len() - MESSAGE_PREFIX_BYTES);
@@ -147,7 +153,7 @@ mod tests {
             let stream = if stdout { Stream::Stdout } else { Stream::Stderr };
             let data = Bytes::from(vec![b'x'; length]);
             let expected = proto::Output { stream: messages::stream(stream).into(), offset, data: data.clone() };
-            let response = decoded(Event::Output { stream, offset, data });
+            let response = decoded(Answer::Event(Event::Output { stream, offset, data }));
             prop_assert_eq!(response.event, Some(attach_response::Event::Output(expected)));
         }
     }
@@ -156,6 +162,12 @@ mod tests {
     fn an_end_decodes_to_what_it_was() {
         let outcome = Outcome::Ended(ProcessEnd::Code(3));
         let end = CommandEnd { outcome, duration: Duration::from_millis(1500), out_of_memory: true };
-        assert_eq!(decoded(Event::End(end.clone())), messages::end_response(&end));
+        assert_eq!(decoded(Answer::Event(Event::End(end.clone()))), messages::end_response(&end));
+    }
+
+    #[test]
+    fn a_start_decodes_to_what_it_was() {
+        let started = proto::StartResponse { pid: 77 };
+        assert_eq!(decoded(Answer::Started(started)).event, Some(attach_response::Event::Started(started)));
     }
 }

@@ -116,7 +116,7 @@ impl Attached {
             exec_id: exec_id.to_owned(),
             stdout_offset: stdout,
             stderr_offset: stderr,
-            skip_dropped: false,
+            ..Default::default()
         };
         Self::with(host, first).await
     }
@@ -127,7 +127,7 @@ impl Attached {
         Self::with(host, AttachRequest { exec_id, skip_dropped: true, ..Default::default() }).await
     }
 
-    async fn with(host: &mut Client, first: AttachRequest) -> Result<Self, tonic::Status> {
+    pub async fn with(host: &mut Client, first: AttachRequest) -> Result<Self, tonic::Status> {
         let (acknowledgements, requests) = mpsc::channel(16);
         let (stdout, stderr, skips) = (first.stdout_offset, first.stderr_offset, first.skip_dropped);
         acknowledgements.send(first).await.unwrap();
@@ -167,6 +167,7 @@ impl Attached {
                 }
                 Event::Output(output) => finished.stderr.extend_from_slice(&output.data),
                 Event::Exit(exit) => finished.exit = Some(exit),
+                Event::Started(_) => panic!("a start comes before all else"),
             }
             self.acknowledge().await;
         }

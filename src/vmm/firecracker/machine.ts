@@ -1,5 +1,5 @@
-import { constants } from "node:fs";
-import { open, rm, symlink, writeFile } from "node:fs/promises";
+import { constants, symlinkSync } from "node:fs";
+import { open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PyroError } from "../../contract/error.ts";
@@ -135,7 +135,7 @@ export class FirecrackerMachine implements RunningMachine {
 
   static async #start(program: FirecrackerProgram, plan: MachinePlan, files: Files): Promise<FirecrackerMachine> {
     const { directory } = plan;
-    await Promise.all(plan.drives.map(({ slot, path }) => symlink(path, join(directory, driveLink(slot)))));
+    for (const { slot, path } of plan.drives) symlinkSync(path, join(directory, driveLink(slot)));
     const vmm = await startVmm({
       launcher: program.launcher,
       directory,

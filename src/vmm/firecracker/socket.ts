@@ -1,6 +1,5 @@
 /** Sockets in a directory that a VMM may write to. */
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { PyroError } from "../../contract/error.ts";
 import { Scope } from "../../host/scope.ts";
@@ -16,12 +15,12 @@ const O_PATH = 0o10_000_000;
  */
 export async function connectInside(path: string): Promise<Socket> {
   await using scope = new Scope();
-  const found = await open(path, O_PATH | constants.O_NOFOLLOW);
-  scope.defer(() => found.close());
-  if (!(await found.stat()).isSocket()) throw new PyroError("vmm_failed", `${path} is not a socket`);
+  const found = openSync(path, O_PATH | constants.O_NOFOLLOW);
+  scope.defer(() => closeSync(found));
+  if (!fstatSync(found).isSocket()) throw new PyroError("vmm_failed", `${path} is not a socket`);
   // The very socket that was looked at, whatever has that name by now.
   return await new Promise((resolve, reject) => {
-    const socket = connect(`/proc/self/fd/${found.fd}`);
+    const socket = connect(`/proc/self/fd/${found}`);
     socket.on("error", reject).once("connect", () => resolve(socket));
   });
 }

@@ -7,7 +7,13 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { PyroError } from "../../../src/contract/error.ts";
 import { followCommand } from "../../../src/guest/exec.ts";
-import { ExitSchema, type Exit, OutputSchema, Stream } from "../../../src/guest/generated/pyro/agent/v1/agent_pb.ts";
+import {
+  AfterEnd,
+  ExitSchema,
+  type Exit,
+  OutputSchema,
+  Stream,
+} from "../../../src/guest/generated/pyro/agent/v1/agent_pb.ts";
 import { type GuestLink, guestError, openGuestLink } from "../../../src/guest/link.ts";
 import {
   attachMessage,
@@ -213,4 +219,20 @@ test("hostile agent: a reader who stops reading lets only a window of output in"
   assert.ok(sent < 16 * 1024 * 1024, `${sent} bytes were sent`);
   stopped.abort();
   await assert.rejects(following, PyroError.is);
+});
+
+test("hostile agent: one that does not say whether it has started a command is given up at the deadline", async () => {
+  const link = await linkTo(http2Method("Attach", (stream) => stream.respond(GRPC_HEADERS)));
+  let isStarted = false;
+  const following = followCommand(link.agent, "id", {
+    start: {
+      request: { execId: "id" },
+      afterEnd: AfterEnd.RELEASE,
+      deadlineMs: 50,
+      onStarted: () => (isStarted = true),
+    },
+    onOutput: () => undefined,
+  });
+  await assert.rejects(following, { code: "guest_unreachable", message: /does not say whether it has started/ });
+  assert.equal(isStarted, false);
 });

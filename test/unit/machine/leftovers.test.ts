@@ -63,7 +63,7 @@ const record = (id: string, process: ProcessIdentity) => ({
 test("leftovers: a recorded VMM is ended and its directory removed", async () => {
   const path = await machineDirectory("recorded");
   const { identity, exit } = standIn(directory, "/dev/null");
-  await writeMachineRecord(path, record("recorded", identity));
+  writeMachineRecord(path, record("recorded", identity));
   assert.deepEqual(await end(), ["recorded"]);
   assert.deepEqual(await exit, [null, "SIGKILL"]);
   assert.equal(existsSync(path), false);
@@ -88,7 +88,7 @@ test("leftovers: what a workspace claims goes on, as does what belongs to anothe
   for (const [id, of] of Object.entries(states)) {
     const path = await machineDirectory(id);
     const { identity, exit } = standIn(directory, "/dev/null");
-    await writeMachineRecord(path, { ...record(id, identity), kept: keptRecord(of, "/volume", KEPT) });
+    writeMachineRecord(path, { ...record(id, identity), kept: keptRecord(of, "/volume", KEPT) });
     identities.set(id, identity);
     exits.set(id, exit);
   }
@@ -106,7 +106,7 @@ test("leftovers: what a workspace claims goes on, as does what belongs to anothe
 test("leftovers: a process that has the recorded pid by now is somebody else's", async () => {
   const path = await machineDirectory("reused");
   const { identity } = standIn(directory, "/dev/null");
-  await writeMachineRecord(path, record("reused", { ...identity, startTicks: identity.startTicks - 1 }));
+  writeMachineRecord(path, record("reused", { ...identity, startTicks: identity.startTicks - 1 }));
   await end();
   assert.ok(isAlive(identity));
   assert.equal(existsSync(path), false);
