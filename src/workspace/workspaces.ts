@@ -110,7 +110,7 @@ export class Workspaces {
 
   /** Makes one and starts it. On failure, as on abort, nothing is left. */
   async create(wanted: NewWorkspace, call: CreateCall): Promise<Workspace> {
-    return await this.#names.take(wanted.name, async () => {
+    const make = async (): Promise<Workspace> => {
       await this.#checkRoom();
       await using scope = new Scope();
       const seed = await this.#seedFor(wanted, call, scope);
@@ -125,13 +125,15 @@ export class Workspaces {
         await syncDirectory(this.#directory);
         const workspace = this.#workspace(record, directory);
         await workspace.begin(call, wanted.machine !== undefined);
+        await unlessAborted(workspace, call.signal);
         this.#known.set(record.id, workspace);
         return workspace;
       } catch (failure) {
         await rm(directory, { recursive: true, force: true });
         throw failure;
       }
-    });
+    };
+    return await this.#names.take(wanted.name, make, call.signal);
   }
 
   async start(workspace: Workspace, call: StartCall): Promise<void> {
@@ -315,6 +317,13 @@ export class Workspaces {
     const onMachine = (): void => this.#disk.watch();
     return new Workspace({ machines, directory, record, seedImage, onMachine, onNotice });
   }
+}
+
+/** One whose caller went away when its machine ran already: nobody would know of it. @throws PyroError why the caller went */
+async function unlessAborted(workspace: Workspace, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) return;
+  await workspace.retire(async () => await Promise.resolve());
+  throw PyroError.from(signal.reason);
 }
 
 const directoryOf = ({ state }: HostPaths): string => join(state, "workspaces");

@@ -85,6 +85,31 @@ test("workspaces: one that cannot be made leaves nothing, and its name is free",
   await all.close();
 });
 
+test("workspaces: one whose caller goes away leaves nothing, however late, and who wants its name waits for that", async () => {
+  // While its environment is installed, and when its machine runs.
+  for (const [phase, memoryMib] of [
+    ["create", 2999],
+    ["start", undefined],
+  ] as const) {
+    await using host = new FakeHost();
+    const all = await host.workspaces();
+    const caller = new AbortController();
+    const gone = new Promise((resolve) => caller.signal.addEventListener("abort", resolve));
+    const onPhase = (at: string): void => {
+      if (at === phase) caller.abort(new PyroError("cancelled", "the caller went away"));
+    };
+    const wanted = { ...NEW_WORKSPACE, name: "api", memoryMib };
+    const left = refused(all.create(wanted, { ...call, signal: caller.signal, onPhase }), "cancelled");
+    await gone;
+    const made = await create(all, { name: "api" });
+    await left;
+    assert.deepEqual(all.list(), [made]);
+    assert.deepEqual(await readdir(join(host.paths.state, "workspaces")), [made.record.id]);
+    assert.equal(host.machines.counts().held, 1);
+    await all.close();
+  }
+});
+
 test("workspaces: what was changed is known, and deleting it wants force", async () => {
   await using host = new FakeHost();
   const all = await host.workspaces();
