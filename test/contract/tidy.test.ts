@@ -8,9 +8,10 @@ import { layers } from "./tidy/layers.ts";
 import { places } from "./tidy/places.ts";
 import { exportShape, fileNames, fileSize } from "./tidy/shape.ts";
 import { knownBad, projectFiles, type Rule } from "./tidy/tree.ts";
+import { volumeReaders } from "./tidy/volumes.ts";
 
 const RULES: readonly Rule[] = [
-  ...[layers, fileSize, fileNames, exportShape, sleeps, unfinished, zodImports, places],
+  ...[layers, fileSize, fileNames, exportShape, sleeps, unfinished, zodImports, places, volumeReaders],
   ...[changelog, decisions, links, specification, consoleBlocks],
 ];
 
