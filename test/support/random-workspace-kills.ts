@@ -70,7 +70,7 @@ export async function killWorkspacesAtRandom({ pyro, count, seed, memoryMib, onK
     // The first of each kind is not disturbed, and says how long it takes.
     if (known === undefined) usualMs.set(name, performance.now() - begin);
     if (hit) killed += 1;
-    const found = await check(pyro, change, { round, name });
+    const found = await check(pyro, change, { round, name, memory });
     onKill(`${name}: ${hit ? `killed ${victim} after ${afterMs} ms: ` : ""}${how}; ${found}`);
   }
   await pyro.workspace.delete({ workspace: NAME, force: true, purge: true });
@@ -111,8 +111,14 @@ export async function changed(
   return { how: error.code, hit };
 }
 
-async function check(pyro: Pyro, { trees }: Change, { round, name }: { round: number; name: string }): Promise<string> {
-  if (name === "create") await checkNew(pyro);
+interface Round {
+  readonly round: number;
+  readonly name: string;
+  readonly memory: { readonly mem_mib: number };
+}
+
+async function check(pyro: Pyro, { trees }: Change, { round, name, memory }: Round): Promise<string> {
+  if (name === "create") await checkNew(pyro, memory);
   const isDeleted = name === "delete" ? await wasDeleted(pyro) : !(await exists(pyro, NAME));
   assert.ok(!isDeleted || name === "delete", "the workspace is gone");
   if (isDeleted) await pyro.workspace.restore({ workspace: NAME });
@@ -145,10 +151,10 @@ async function wasDeleted(pyro: Pyro): Promise<boolean> {
   }
 }
 
-/** One that was being made is there and works, or is not there at all. */
-async function checkNew(pyro: Pyro): Promise<void> {
-  if (!(await exists(pyro, NEW))) return;
-  await startAfterKill(pyro, NEW);
+/** One that was being made is there and works, or is not there at all, and its name is free at once. */
+async function checkNew(pyro: Pyro, memory: { readonly mem_mib: number }): Promise<void> {
+  if (await exists(pyro, NEW)) await startAfterKill(pyro, NEW);
+  else await pyro.workspace.create({ environment: ENVIRONMENT, name: NEW, ...memory });
   assert.equal(await sh(pyro, NEW, "ls -A"), "");
   await pyro.workspace.delete({ workspace: NEW, force: true, purge: true });
 }
