@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON.
- * `npm run bench -- workspaces`: only those of workspaces; `-- seeds`: only those of seeds.
+ * `npm run bench -- workspaces`: only those of workspaces; `-- seeds`, `-- diffs`, `-- volume`: only those.
  */
 import { hostPaths } from "../src/host/paths.ts";
 import type { Machine } from "../src/sdk/machine.ts";
@@ -10,6 +10,7 @@ import { CLI, machineIsReady, programMs, shippedClient } from "./shipped.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
 import { measureDiffs } from "./diffs.ts";
 import { measureSeeds } from "./seeds.ts";
+import { measureVolume } from "./volume.ts";
 import { measureWorkspaces } from "./workspaces.ts";
 import { report } from "./report.ts";
 import { BUFFERED, drain, LARGE_WRITES, throughputSample } from "./throughput.ts";
@@ -144,6 +145,7 @@ async function main(): Promise<void> {
     programMs([CLI, "run", ENVIRONMENT, "--", "true"]);
     return await end(await measureSeeds({ pyro, cliMs }), kind);
   }
+  if (process.argv.includes("volume")) return await end(await measureVolume(pyro), kind);
   if (process.argv.includes("diffs")) {
     return await end(await measureDiffs({ pyro, cliMs }), kind);
   }

@@ -1,11 +1,11 @@
-/** Figures of workspaces: what making, using, keeping and resetting one costs, and the volume against ext4. */
+/** Figures of workspaces: what making, using, keeping and resetting one costs. */
 import type { Pyro } from "../src/sdk/pyro.ts";
 import { measureCopies } from "./copies.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
 import { measureSeeds } from "./seeds.ts";
+import { measureVolume } from "./volume.ts";
 
 const SAMPLES = 8;
-const WORKLOAD_SAMPLES = 3;
 const ENVIRONMENT = "debian:12";
 
 const CREATE: Figure = {
@@ -40,26 +40,6 @@ const RESET: Figure = {
   largerIsBetter: false,
   unit: "ms",
 };
-
-/** What is done on the volume and on ext4, each in a directory of its own. */
-const WORKLOADS: readonly { name: string; prepare: string; work: string }[] = [
-  {
-    name: "making 5,000 files of 2 KB in 50 directories",
-    prepare: "true",
-    work: 'perl -e \'for $d (1..50) { mkdir "d$d"; for (1..100) { open F, ">", "d$d/$_"; print F "x" x 2048; close F } }\'; sync',
-  },
-  { name: "git add and commit of them", prepare: "git init -q .", work: "git add . && git commit -qm all" },
-  { name: "git clone of them", prepare: "true", work: "git clone -q . ../clone" },
-  { name: "git status of them", prepare: "true", work: "git -C ../clone status --short" },
-  {
-    name: "500 writes with fsync",
-    prepare: "true",
-    work: 'perl -MIO::Handle -e \'open F, ">", "log"; for (1..500) { syswrite F, "x" x 512; F->sync }\'',
-  },
-  { name: "rm -rf of them", prepare: "true", work: "rm -rf ../clone d*; sync" },
-];
-
-const AUTHOR = ["GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b"];
 
 interface Bench {
   readonly pyro: Pyro;
@@ -134,46 +114,6 @@ async function measureKept({ pyro }: Bench, createMs: readonly number[]): Promis
     resetMs.push(await timed(async () => await pyro.workspace.reset({ workspace: "bench", snapshot: `s${count}` })));
   }
   return [measured(SNAPSHOT, large, small), measured(RESET, resetMs, createMs)];
-}
-
-/** Each workload on a workspace's volume, and on ext4 on the same drive of a machine that keeps nothing. */
-async function measureVolume(pyro: Pyro): Promise<Measurement[]> {
-  const ours = WORKLOADS.map((): number[] => []);
-  const theirs = WORKLOADS.map((): number[] => []);
-  for (let round = 0; round < WORKLOAD_SAMPLES; round += 1) {
-    {
-      await using machine = await pyro.machine({ environment: ENVIRONMENT });
-      const run = async (command: string): Promise<number> =>
-        (await machine.exec(command, { env: AUTHOR, timeout_seconds: 600 })).duration_ms;
-      await run("mkfs.ext4 -q -E nodiscard /dev/vdc && mount -o noatime /dev/vdc /workspace");
-      await workloads(run, theirs);
-    }
-    await make(pyro);
-    await workloads(async (command) => {
-      return (await pyro.workspace.exec({ workspace: "bench", command, env: AUTHOR, timeout_seconds: 600 }))
-        .duration_ms;
-    }, ours);
-    await remove(pyro, "bench");
-  }
-  return WORKLOADS.map(({ name }, index) => {
-    const figure = {
-      name,
-      baseline: "the same on ext4",
-      mustReach: 2,
-      aim: 1.2,
-      largerIsBetter: false,
-      unit: "ms" as const,
-    };
-    return measured(figure, ours[index] ?? [], theirs[index] ?? []);
-  });
-}
-
-async function workloads(run: (command: string) => Promise<number>, into: readonly number[][]): Promise<void> {
-  await run("mkdir -p /workspace/tree; git --version; perl -e 1");
-  for (const [index, { prepare, work }] of WORKLOADS.entries()) {
-    await run(`cd /workspace/tree && ${prepare}`);
-    into[index]?.push(await run(`cd /workspace/tree && { ${work}; }`));
-  }
 }
 
 const make = async (pyro: Pyro): Promise<unknown> =>

@@ -12,9 +12,12 @@ import { join } from "node:path";
 
 await runEntry(async (words) => {
   const nested = words.length === 1 && words[0] === "--nested";
-  const isPart = words.length === 1 && ["workspaces", "seeds", "diffs"].includes(words[0] ?? "");
+  const isPart = words.length === 1 && ["workspaces", "seeds", "diffs", "volume"].includes(words[0] ?? "");
   if (words.length > 0 && !nested && !isPart)
-    throw new Refusal(`not understood: ${words.join(" ")}`, "npm run bench [-- --nested | workspaces | seeds | diffs]");
+    throw new Refusal(
+      `not understood: ${words.join(" ")}`,
+      "npm run bench [-- --nested | workspaces | seeds | diffs | volume]",
+    );
   await setUp(["build", "lint", "run", "pull", "workspace", ...(nested ? ["test"] : [])]);
   await build();
   const compiled = await run(tool("tsc"), ["--project", inProject("tsconfig.json")]);

@@ -1,9 +1,10 @@
 /** Deleted workspaces: whole directories that are kept for a while. */
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { TRASH_DAYS } from "../contract/limits.ts";
 import { syncDirectory } from "../host/files.ts";
 import { readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
+import { removeParts, removeWhole } from "./whole-directory.ts";
 
 const KEPT_FOR_MS = TRASH_DAYS * 86_400_000;
 
@@ -14,6 +15,13 @@ export class Trash {
   constructor(directory: string, now: () => number = Date.now) {
     this.#directory = directory;
     this.#now = now;
+  }
+
+  /** Removes what a server that was killed has left half removed, and what is too old: for the beginning of a server. */
+  async open(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await removeParts(this.#directory);
+    await this.list();
   }
 
   /** Takes in the workspace that lies in `directory`. */
@@ -52,7 +60,7 @@ export class Trash {
   }
 
   async purge(id: string): Promise<void> {
-    await rm(join(this.#directory, id), { recursive: true, force: true });
+    await removeWhole(join(this.#directory, id));
   }
 }
 

@@ -1,8 +1,7 @@
 /** All workspaces of one user. */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import { syncDirectory } from "../host/files.ts";
 import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
@@ -18,6 +17,7 @@ import { Trash } from "./trash.ts";
 import type { StartCall } from "./opening.ts";
 import type { VolumeFiles } from "./volume-file.ts";
 import { volumePath } from "./machine-life.ts";
+import { makeWhole, removeParts, removeWhole } from "./whole-directory.ts";
 import { Workspace } from "./workspace.ts";
 
 /** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
@@ -71,9 +71,9 @@ export class Workspaces {
   /** Reads the records and puts right what a server that was killed has left. */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     const workspaces = new Workspaces(options);
-    await makeDirectory(options.paths);
+    await removeParts(await makeDirectory(options.paths));
     await workspaces.#load();
-    await workspaces.#trash.list();
+    await workspaces.#trash.open();
     await workspaces.#seeds.removeUnfinished();
     await workspaces.#copies.removeLeft();
     return workspaces;
@@ -117,19 +117,17 @@ export class Workspaces {
       const record = newRecord(wanted, seed);
       const directory = join(this.#directory, record.id);
       try {
-        await mkdir(directory, { mode: 0o700 });
-        await writeRecord(directory, record);
+        await makeWhole(directory, async (place) => await writeRecord(place, record));
         const seedId = seed?.id ?? undefined;
         if (seedId === undefined) await this.#options.volumes.create(volumePath(directory));
         else await this.#seeds.createVolume(seedId, volumePath(directory));
-        await syncDirectory(this.#directory);
         const workspace = this.#workspace(record, directory);
         await workspace.begin(call, wanted.machine !== undefined);
         await unlessAborted(workspace, call.signal);
         this.#known.set(record.id, workspace);
         return workspace;
       } catch (failure) {
-        await rm(directory, { recursive: true, force: true });
+        await removeWhole(directory);
         throw failure;
       }
     };
@@ -286,7 +284,7 @@ export class Workspaces {
     for (const record of records) {
       const directory = join(this.#directory, record.id);
       // Nobody was told of it.
-      if (record.state === "creating") await rm(directory, { recursive: true, force: true });
+      if (record.state === "creating") await removeWhole(directory);
       else if (record.deleted_at !== null) await this.#trash.put(directory, record);
       else this.#known.set(record.id, this.#workspace(record, directory));
     }

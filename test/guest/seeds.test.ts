@@ -77,9 +77,14 @@ test("seeds: a workspace whose seed is missing says so, and stays as it is", asy
   writeFileSync(join(path, "file"), "content");
   const it = await create(path);
   await it.sh("echo mine > own");
-  await pyro.workspace.stop({ workspace: it.id });
   const image = join(paths.state, "seeds", await seedOf(it), "seed.raw");
   renameSync(image, `${image}.away`);
+  // Found out before anything of the running one ends.
+  const { vm_id: vmId } = await pyro.workspace.status({ workspace: it.id });
+  await assert.rejects(pyro.workspace.reset({ workspace: it.id }), { code: "artifact_corrupt" });
+  assert.equal((await pyro.workspace.status({ workspace: it.id })).vm_id, vmId);
+  assert.equal(await it.sh("cat own"), "mine\n");
+  await pyro.workspace.stop({ workspace: it.id });
   await assert.rejects(pyro.workspace.start({ workspace: it.id }), { code: "artifact_corrupt" });
   await assert.rejects(pyro.workspace.reset({ workspace: it.id }), { code: "artifact_corrupt" });
   renameSync(`${image}.away`, image);

@@ -1,5 +1,6 @@
 /** kill -9 of the server between any two steps of what it does with a workspace, alone and together with the host. */
 import assert from "node:assert/strict";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { Workspace } from "../../../src/workspace/workspace.ts";
@@ -161,8 +162,9 @@ test("crashes: create, after every step, leaves a workspace that is whole, or no
     const { isDone } = await steps.run(prepare, async (all) => await all.create(NEW_WORKSPACE, call), count);
     host.machines.endAllBut(await claimedMachines(host.paths));
     const later = await host.workspaces();
-    // A directory without a record is said, and hurts nobody.
     const [found] = later.list();
+    assert.deepEqual(later.unreadable, []);
+    assert.deepEqual(await readdir(join(host.paths.state, "workspaces")), found === undefined ? [] : [found.record.id]);
     assert.equal(host.machines.counts().held, found === undefined ? 0 : 1);
     if (found !== undefined) await run(found, "true");
     await run(await later.create(NEW_WORKSPACE, call), "true");
@@ -170,5 +172,24 @@ test("crashes: create, after every step, leaves a workspace that is whole, or no
     if (!isDone) continue;
     assert.ok(found !== undefined && count > 0);
     break;
+  }
+});
+
+test("crashes: a workspace whose removal was cut off in the middle is gone, and hinders nobody", async () => {
+  for (const parent of ["workspaces", "trash"]) {
+    await using host = new FakeHost();
+    const all = await host.workspaces();
+    const { record } = await all.create(NEW_WORKSPACE, call);
+    if (parent === "trash") await all.delete(record.id, { force: true, purge: false });
+    const directory = join(host.paths.state, parent, record.id);
+    // As the kernel may leave it: without its record, and with the volume.
+    await rename(directory, `${directory}.tmp`);
+    await rm(join(`${directory}.tmp`, "workspace.json"));
+    await mkdir(join(`${directory}.tmp`, "left"));
+    host.machines.endAllBut(await claimedMachines(host.paths));
+    const later = await host.workspaces();
+    assert.deepEqual([later.list(), later.unreadable, await later.listDeleted()], [[], [], []]);
+    assert.deepEqual(await readdir(join(host.paths.state, parent)), []);
+    await later.close();
   }
 });
