@@ -165,7 +165,9 @@ export async function startAfterKill(pyro: Pyro, workspace: string): Promise<voi
   try {
     await sh(pyro, workspace, "true");
   } catch (failure) {
-    if (!PyroError.is(failure) || !EXPECTED.has(failure.code)) throw failure;
+    // Or between the two, and then the second is told that there is none.
+    const codes = [...EXPECTED, "invalid_state"];
+    if (!PyroError.is(failure) || !codes.includes(failure.code)) throw failure;
     await pyro.workspace.start({ workspace });
   }
 }
