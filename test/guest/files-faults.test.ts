@@ -50,6 +50,9 @@ test("file faults: a tree 3,000 directories deep goes in and out every way, and 
   const leaf = `${"d/".repeat(DEPTH)}leaf`;
   assert.equal((await pyro.workspace.file.read({ workspace: id, path: leaf })).content, "first\n");
   await pyro.workspace.file.edit({ workspace: id, path: leaf, old: "first", new: "second" });
+  const search = { workspace: id, pattern: "second", path: "d" };
+  const { lines } = await pyro.workspace.file.search(search);
+  assert.deepEqual([lines.length, lines[0]?.path], [1, leaf]);
   const listed: string[] = [];
   // An answer holds so many bytes of paths, and says where the next one goes on.
   for (let next: string | null | undefined; next !== null;) {
