@@ -10,12 +10,13 @@ use rustix::fs::{AtFlags, Gid, Stat, Uid, chownat, symlinkat};
 use rustix::io::Errno;
 
 use super::binary::{Base, unpack};
+use super::effort::{Effort, Spent};
 use super::failure::{Failure, MAX_FAILURES, Reason};
 use super::hunk::MAX_TEXT_BYTES;
 use super::parse::unread;
 use super::refusal::{NO_DATA, NO_IDS, NO_TARGET, NO_WAY, refusal};
 use super::section::{Body, GitMode, Origin, Packed, Section};
-use super::text::{self, Moved, too_large};
+use super::text::{self, MAX_MOVED, Moved, TOO_OFTEN, too_large};
 use super::tree::{self, Found, MAX_TARGET_BYTES, identity, look, look_at};
 use super::{name, tree::parent_of};
 use crate::files::FilesError;
@@ -72,6 +73,9 @@ pub(super) struct Draft<'t> {
     /// Where the patch says it of a path.
     pub(super) lines: BTreeMap<Vec<u8>, u64>,
     number: usize,
+    effort: Effort,
+    /// Hunks that are remembered for not being at their lines.
+    moved: usize,
     pub(super) files: Vec<PatchedFile>,
     pub(super) failures: Vec<Failure>,
     pub(super) failure_count: u64,
@@ -85,7 +89,12 @@ enum Content {
 }
 
 impl<'t> Draft<'t> {
-    pub(super) fn new(patch: &'t File, is_reverse: bool, tree: BorrowedFd<'t>, made: OwnedFd) -> Self {
+    pub(super) fn new(
+        (patch, is_reverse): (&'t File, bool),
+        tree: BorrowedFd<'t>,
+        made: OwnedFd,
+        effort: Effort,
+    ) -> Self {
         Self {
             patch,
             is_reverse,
@@ -96,6 +105,8 @@ impl<'t> Draft<'t> {
             removed: BTreeSet::new(),
             lines: BTreeMap::new(),
             number: 0,
+            effort,
+            moved: 0,
             files: Vec::new(),
             failures: Vec::new(),
             failure_count: 0,
@@ -118,9 +129,15 @@ impl<'t> Draft<'t> {
                 return Ok(());
             }
         }
+        let is_read =
+            section.old.as_ref().is_some_and(|path| self.sources.contains_key(path) || self.states.contains_key(path));
         let Some((source, is_in_tree)) = self.source(section)? else { return Ok(()) };
         if let Some(failure) = refusal(section, &source, self.is_reverse) {
             self.fail(failure);
+            return Ok(());
+        }
+        if is_read && section.origin != Origin::Copied && self.effort.take(source.size()) == Err(Spent) {
+            self.fail(Failure::of(section, Reason::Limit, TOO_OFTEN));
             return Ok(());
         }
         let mut file = PatchedFile {
@@ -217,10 +234,13 @@ impl<'t> Draft<'t> {
                 let read = source.read(MAX_TEXT_BYTES + 1);
                 let content = read.map_err(|error| system("read", section.path(), &error))?;
                 let mut failures = Vec::new();
-                let done = text::patch(self.patch, (section, self.is_reverse), (at, hunks), &content, &mut failures)?;
+                let into = (&mut failures, &mut self.effort);
+                let done = text::patch(self.patch, (section, self.is_reverse), (at, hunks), &content, into)?;
                 let fits = failures.is_empty();
                 failures.into_iter().for_each(|failure| self.fail(failure));
                 (file.added, file.removed, file.moved) = (done.added, done.removed, done.moved);
+                file.moved.truncate(MAX_MOVED.saturating_sub(self.moved));
+                self.moved += file.moved.len();
                 Ok(fits.then_some(Content::Bytes(done.content)))
             }
             Body::Binary { forward, backward } => {

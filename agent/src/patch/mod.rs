@@ -6,9 +6,11 @@
 
 mod binary;
 mod draft;
+mod effort;
 mod failure;
 mod header;
 mod hunk;
+mod locate;
 mod name;
 mod parse;
 mod place;
@@ -33,6 +35,7 @@ use crate::files::FilesError;
 use crate::system_error::SystemError;
 use crate::volume::{State, Volume};
 use draft::Draft;
+use effort::Effort;
 use place::Stage;
 
 /// How a patch is applied.
@@ -64,7 +67,7 @@ pub(crate) struct Report {
 pub(crate) fn apply(volume: &Volume, options: Options, stream: impl Read) -> Result<(Report, State), FilesError> {
     let incoming = if options.is_check { volume.try_out()? } else { volume.take_in()? };
     let mut keep = |is_atomic: bool| if is_atomic { Ok(()) } else { incoming.keep_before().map_err(FilesError::from) };
-    let applied = apply_in((incoming.staged(), incoming.workspace()), options, stream, &mut keep);
+    let applied = apply_in((incoming.staged(), incoming.workspace()), options, (stream, Effort::new()), &mut keep);
     if let Err(FilesError::Torn(_)) = applied {
         incoming.leave_torn();
     }
@@ -76,7 +79,7 @@ pub(crate) fn apply(volume: &Volume, options: Options, stream: impl Read) -> Res
 fn apply_in(
     (staged, tree): (BorrowedFd<'_>, BorrowedFd<'_>),
     options: Options,
-    stream: impl Read,
+    (stream, effort): (impl Read, Effort),
     keep: &mut dyn FnMut(bool) -> Result<(), FilesError>,
 ) -> Result<Report, FilesError> {
     let make = |name: &str| tree::make_directory(staged, name).map_err(|errno| FilesError::of("make", b"", errno));
@@ -87,7 +90,7 @@ fn apply_in(
         sections.reverse();
         sections.iter_mut().for_each(section::Section::reverse);
     }
-    let mut draft = Draft::new(&patch, options.is_reverse, tree, make("made")?);
+    let mut draft = Draft::new((&patch, options.is_reverse), tree, make("made")?, effort);
     for section in &sections {
         draft.take(section)?;
     }

@@ -2,13 +2,22 @@
 
 use std::fs::File;
 
-use memchr::memmem::{Finder, FinderRev};
-
+use super::effort::{Effort, Spent};
 use super::failure::{Failure, MAX_FAILURES, Reason, cut};
 use super::hunk::{Hunk, Hunks, MAX_TEXT_BYTES};
+use super::locate::locate;
 use super::section::Section;
 use super::spool::Position;
 use crate::files::FilesError;
+
+/// Hunks of a patch that are remembered for not being where their numbers say: more are in no answer.
+pub(super) const MAX_MOVED: usize = 50_000;
+/// Why a hunk is not looked for.
+const TOO_FAR: &str = "it is not at its line, and this patch has had too much looked through for where its hunks belong: make it anew of the \
+                       files as they are, or apply it in parts";
+/// Why a file is not read once more.
+pub(super) const TOO_OFTEN: &str =
+    "this patch changes its files too often, and each time reads them whole: apply it in parts";
 
 /// A hunk that is not where its numbers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +48,7 @@ pub(super) fn patch(
     (section, is_reverse): (&Section, bool),
     (at, count): (Position, u32),
     content: &[u8],
-    failures: &mut Vec<Failure>,
+    (failures, effort): (&mut Vec<Failure>, &mut Effort),
 ) -> Result<Patched, FilesError> {
     let mut hunks = Hunks::new(file, at, count, is_reverse);
     let mut patched = Patched::default();
@@ -62,12 +71,19 @@ pub(super) fn patch(
         }
         end = hunk.first() + hunk.lines;
         let expected = cursor.go(hunk.first());
-        let Some(found) = locate(content, done, &hunk, expected) else {
-            failures.push(mismatch(content, &hunk, expected, fail));
-            continue;
+        let found = match locate(content, done, &hunk, expected, effort) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                failures.push(mismatch((content, &hunk, expected), effort, fail));
+                continue;
+            }
+            Err(Spent) => {
+                failures.push(fail(Reason::Limit, TOO_FAR.to_owned()));
+                continue;
+            }
         };
         let offset = offset(content, expected, found) - cursor.missing(hunk.first());
-        if offset != 0 {
+        if offset != 0 && patched.moved.len() < MAX_MOVED {
             let line = hunk.first().saturating_add_signed(offset) + 1;
             patched.moved.push(Moved { hunk: number, line, offset });
         }
@@ -119,56 +135,6 @@ impl Cursor<'_> {
     }
 }
 
-/// Where a hunk fits, as git finds it: at its line, otherwise as near as can be, and of two that are as near the later one. One for the first line
-/// belongs at the beginning, and one without context behind it at the end.
-fn locate(content: &[u8], from: usize, hunk: &Hunk, expected: usize) -> Option<usize> {
-    let old = hunk.old.as_slice();
-    let is_open = !old.is_empty() && !old.ends_with(b"\n");
-    let fits = |at: usize| {
-        at >= from
-            && (at == 0 || content[at - 1] == b'\n')
-            && content[at..].starts_with(old)
-            && (!is_open || at + old.len() == content.len())
-    };
-    if hunk.trailing == 0 {
-        let at = content.len().checked_sub(old.len())?;
-        return (fits(at) && (hunk.start > 1 || at == 0)).then_some(at);
-    }
-    if hunk.start <= 1 {
-        return fits(0).then_some(0);
-    }
-    if fits(expected) {
-        return Some(expected);
-    }
-    let finder = Finder::new(old);
-    let mut start = expected;
-    let mut later = None;
-    while let Some(found) = finder.find(&content[start..]) {
-        if fits(start + found) {
-            later = Some(start + found);
-            break;
-        }
-        start += found + 1;
-    }
-    let finder = FinderRev::new(old);
-    let mut end = (expected + old.len()).saturating_sub(1).min(content.len());
-    let mut earlier = None;
-    while let Some(found) = content.get(from..end).and_then(|part| finder.rfind(part)) {
-        if fits(from + found) {
-            earlier = Some(from + found);
-            break;
-        }
-        end = from + found + old.len() - 1;
-    }
-    match (earlier, later) {
-        (Some(earlier), Some(later)) => {
-            let is_nearer = -offset(content, expected, earlier) < offset(content, expected, later);
-            Some(if is_nearer { earlier } else { later })
-        }
-        (earlier, later) => earlier.or(later),
-    }
-}
-
 /// Lines from one place to the other.
 fn offset(content: &[u8], from: usize, to: usize) -> i64 {
     let count = |part: &[u8]| {
@@ -180,10 +146,14 @@ fn offset(content: &[u8], from: usize, to: usize) -> i64 {
 }
 
 /// The first line that is not what the hunk expects, where the hunk says that it belongs.
-fn mismatch(content: &[u8], hunk: &Hunk, expected: usize, fail: impl Fn(Reason, String) -> Failure) -> Failure {
+fn mismatch(
+    (content, hunk, expected): (&[u8], &Hunk, usize),
+    effort: &mut Effort,
+    fail: impl Fn(Reason, String) -> Failure,
+) -> Failure {
     let undone = Hunk { old: hunk.new.clone(), ..hunk.clone() };
     if hunk.added > 0
-        && let Some(at) = locate(content, 0, &undone, expected)
+        && let Ok(Some(at)) = locate(content, 0, &undone, expected, effort)
     {
         let there = "what it would make is there already: was the patch applied before?".to_owned();
         let line = offset(content, 0, at).unsigned_abs() + 1;

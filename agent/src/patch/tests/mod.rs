@@ -1,5 +1,6 @@
 //! Patches that git and pyro make, and damaged ones, on trees that are there.
 
+mod effort;
 #[path = "../../../tests/support/trees.rs"]
 mod trees;
 
@@ -38,7 +39,7 @@ fn apply_to(tree: &Path, patch: &[u8], options: Options) -> Result<Report, Strin
     let _ = fs::remove_dir_all(&staged);
     fs::create_dir(&staged).unwrap();
     let (place, root) = (File::open(&staged).unwrap(), File::open(tree).unwrap());
-    let done = apply_in((place.as_fd(), root.as_fd()), options, patch, &mut |_| Ok(()));
+    let done = apply_in((place.as_fd(), root.as_fd()), options, (patch, Effort::new()), &mut |_| Ok(()));
     fs::remove_dir_all(staged).unwrap();
     done.map_err(|error| error.to_string())
 }
