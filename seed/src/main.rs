@@ -11,6 +11,7 @@
 
 mod listing;
 mod tar;
+mod twins;
 mod unpacking;
 
 use std::ffi::OsString;
@@ -128,6 +129,7 @@ fn failure(problem: Problem, target: &[u8]) -> Failure {
     match problem {
         Problem::Hostile(why) => Failure::Invalid(why),
         Problem::Exists => Failure::Exists(target.into()),
+        Problem::Twins(path, there) => Failure::Twins(path, there),
         Problem::System(path, errno) => Failure::System(path, errno),
     }
 }

@@ -25,6 +25,8 @@ pub enum Failure {
     Invalid(String),
     /// What is to be made is there.
     Exists(Vec<u8>),
+    /// The file system takes the name of the first path for that of the second one, which is there.
+    Twins(Vec<u8>, Vec<u8>),
 }
 
 impl From<std::io::Error> for Failure {
@@ -147,6 +149,10 @@ impl Failure {
             }
             Self::Exists(path) => {
                 say(&format!("exists\t{}", printable(path)));
+                73
+            }
+            Self::Twins(path, there) => {
+                say(&format!("twins\t{}\t{}", printable(path), printable(there)));
                 73
             }
             Self::Invalid(why) => {

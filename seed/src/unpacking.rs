@@ -22,6 +22,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::twins::twin;
+
 /// What is made, and where.
 pub(crate) struct Order<'a> {
     /// An absolute path whose parent is there.
@@ -42,6 +44,8 @@ pub(crate) enum Problem {
     Hostile(String),
     /// The target is there.
     Exists,
+    /// The file system takes the name of the first path for that of the second one.
+    Twins(Vec<u8>, Vec<u8>),
     /// The system refused something about this path.
     System(Vec<u8>, Errno),
 }
@@ -72,7 +76,8 @@ pub(crate) fn unpack(stream: impl Read, order: &Order<'_>, report: &mut Report) 
     }
     let fresh = Fresh::make(&parent, c_name(fresh)?).map_err(system)?;
     let mut told = |totals| report.progress(totals);
-    let filled = fill(stream, fresh.directory.as_fd(), Policy::harmless(0), &mut told)?;
+    let filled = fill(stream, fresh.directory.as_fd(), Policy::harmless(0), &mut told);
+    let filled = filled.map_err(|error| refused(error, fresh.directory.as_fd()))?;
     // Before it is where it is looked for, it is on the disk.
     syncfs(&fresh.directory).map_err(system)?;
     match order.only {
@@ -90,6 +95,15 @@ pub(crate) fn unpack(stream: impl Read, order: &Order<'_>, report: &mut Report) 
     }
     fsync(&parent).map_err(system)?;
     Ok(filled)
+}
+
+/// Why what the stream has was not made in the fresh place.
+fn refused(error: FillError, fresh: BorrowedFd<'_>) -> Problem {
+    let FillError::System(path, Errno::EXIST) = error else { return error.into() };
+    match twin(fresh, &path) {
+        Some(there) => Problem::Twins(path, there),
+        None => FillError::System(path, Errno::EXIST).into(),
+    }
 }
 
 /// A directory of our own beside the target; with whatever is in it in the end it is gone.

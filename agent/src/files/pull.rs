@@ -75,7 +75,7 @@ fn failed(failure: Failure) -> FilesError {
             FilesError::System(SystemError::new("send the tree".to_owned(), Errno::CANCELED))
         }
         Failure::Output(error) => FilesError::System(SystemError::new(format!("send the tree ({error})"), Errno::IO)),
-        Failure::Exists(path) => FilesError::of("make", &path, Errno::EXIST),
+        Failure::Exists(path) | Failure::Twins(path, _) => FilesError::of("make", &path, Errno::EXIST),
         Failure::Invalid(why) => FilesError::Invalid(why),
     }
 }

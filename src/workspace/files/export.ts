@@ -192,6 +192,11 @@ async function refuseExisting(target: string): Promise<void> {
 const existing = (target: string): PyroError =>
   new PyroError("already_exists", `${target} is there already`, { remedy: "name another one, or add --overwrite" });
 
+const twins = (path: string, there: string): PyroError =>
+  new PyroError("already_exists", `${there} and ${path} have one name on the target's file system`, {
+    remedy: "name a target on a file system that tells them apart, or export an archive: --tar",
+  });
+
 /** Makes a directory with those that lead to it, as mkdir(1) does with -p; those that were not there. On failure they are not. */
 async function makeDirectories(path: string, umask: number): Promise<string[]> {
   const missing: string[] = [];
@@ -258,6 +263,7 @@ class Said {
 
   failure(code: number | null): PyroError {
     const [tag = "", first = "", second = ""] = this.#last;
+    if (tag === "twins") return twins(first, second);
     if (code === EXISTS) return existing(first);
     if (code === INVALID) return new PyroError("guest_failed", `what the guest gave is not taken: ${first}`);
     if (tag !== "failed" && tag !== "output") {
