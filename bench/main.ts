@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: prints each figure as a ratio against a baseline of the same run, and saves them as JSON.
- * `npm run bench -- workspaces`: only those of workspaces; `-- seeds`, `-- diffs`, `-- volume`: only those.
+ * `npm run bench -- workspaces`: only those of workspaces; `-- seeds`, `-- copies` (files in and out), `-- diffs`, `-- volume`: only those.
  */
 import { hostPaths } from "../src/host/paths.ts";
 import type { Machine } from "../src/sdk/machine.ts";
@@ -8,6 +8,7 @@ import type { MachineKind } from "../src/machine/bootable.ts";
 import { bootBare, execBare, machineKind } from "./bare-machine.ts";
 import { CLI, machineIsReady, programMs, shippedClient } from "./shipped.ts";
 import { type Figure, measured, type Measurement, paired, timed } from "./figures.ts";
+import { measureCopies } from "./copies.ts";
 import { measureDiffs } from "./diffs.ts";
 import { measureSeeds } from "./seeds.ts";
 import { measureVolume } from "./volume.ts";
@@ -146,6 +147,12 @@ async function main(): Promise<void> {
     return await end(await measureSeeds({ pyro, cliMs }), kind);
   }
   if (process.argv.includes("volume")) return await end(await measureVolume(pyro), kind);
+  if (process.argv.includes("copies")) {
+    const { workspace_id: id } = await pyro.workspace.create({ environment: ENVIRONMENT });
+    const measurements = await measureCopies(pyro, id);
+    await pyro.workspace.delete({ workspace: id, force: true, purge: true });
+    return await end(measurements, kind);
+  }
   if (process.argv.includes("diffs")) {
     return await end(await measureDiffs({ pyro, cliMs }), kind);
   }
