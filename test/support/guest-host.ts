@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { hostPaths, machineRuntimeDirectory } from "../../src/host/paths.ts";
 import type * as Sdk from "../../src/index.ts";
 import type { Pyro } from "../../src/sdk/pyro.ts";
+import { STEPPING_SERVER } from "./step-orders.ts";
 
 export const paths = hostPaths();
 
@@ -18,6 +19,9 @@ const built = (await import(pathToFileURL(join(process.cwd(), "dist", "index.js"
 
 /** A client for whoever closes it. */
 export const newClient = (): Pyro => new built.Pyro();
+
+/** The same with a server that takes orders (`step-orders.ts`). */
+export const newSteppingClient = (): Pyro => new built.Pyro({ serverEntry: STEPPING_SERVER });
 
 /** A client for a test file. When the file is over it is closed, and the server ends: it would count as left behind. */
 export function client(): Pyro {
