@@ -216,7 +216,7 @@ async function attempt(
   );
   const taken = orders.end();
   if (failure === undefined) return { ...taken, isSuccess: true, said: "done" };
-  assert.ok(PyroError.is(failure) && taken.isDone, String(failure));
+  assert.ok(PyroError.is(failure) && taken.isDone, PyroError.from(failure).message);
   assert.ok(EXPECTED.has(failure.code) || ALSO_EXPECTED.has(failure.code), `${failure.code}: ${failure.message}`);
   return { ...taken, isSuccess: false, said: failure.code };
 }
