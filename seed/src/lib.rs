@@ -13,5 +13,6 @@ pub mod secrets;
 pub mod selection;
 pub mod stream;
 pub mod walk;
+pub mod xattrs;
 
 pub use git_config::without_credentials;

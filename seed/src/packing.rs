@@ -1,38 +1,21 @@
 //! Turning a directory into a stream: attributes, links and content of each entry, as they are on the host.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::stream::{MAX_CHUNK_BYTES, MAX_XATTR_BYTES, MODE_BITS, Meta, Totals, Writer};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, seek};
 use rustix::io::Errno;
 
 use crate::git_config;
 use crate::git_link::{self, Link, MAX_LINK_BYTES};
 use crate::report::{Failure, Report};
+use crate::stream::{MAX_CHUNK_BYTES, MODE_BITS, Meta, Totals, Writer};
 use crate::walk::{Found, Visitor};
+use crate::xattrs::{self, Xattrs, is_carried};
 
 /// Largest git configuration that is looked through.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
-/// Most bytes of the names of a file's extended attributes (XATTR_LIST_MAX).
-const MAX_XATTR_NAMES_BYTES: usize = 64 << 10;
-/// What nearly every file has room in.
-const FEW_XATTR_NAMES_BYTES: usize = 256;
-/// Labels that the host's security modules gave, which mean nothing in a guest.
-const HOST_LABELS: [&[u8]; 6] = [
-    b"security.selinux",
-    b"security.apparmor",
-    b"security.ima",
-    b"security.evm",
-    b"security.SMACK64",
-    b"security.SMACK64EXEC",
-];
-
-/// Names with values.
-pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
-
 /// Writes a stream of what is visited.
 pub struct Packing<W: Write> {
     /// Where the source is, if it is one of the host's: then what git keeps in it is made fit for another place.
@@ -93,7 +76,7 @@ impl<W: Write> Packing<W> {
         }
         // What cannot be read is to be noticed before the stream has a part of it.
         rustix::io::pread(&file, &mut self.buffer[..1], 0)?;
-        let meta = meta(&before, xattrs_of(&file)?);
+        let meta = meta(&before, xattrs::of_open(&file, is_carried)?);
         let size = before.st_size.cast_unsigned();
         if let Some(content) = self.fitted(&file, size, found, report)? {
             self.writer.file(found.path, &meta, content.len() as u64)?;
@@ -182,11 +165,7 @@ impl<W: Write> Packing<W> {
             Errno::INVAL => Problem::Changed,
             _ => errno.into(),
         })?;
-        let path = through_proc(found.parent, found.name);
-        let xattrs = xattrs(
-            |names| rustix::fs::llistxattr(path.as_c_str(), names),
-            |name, value| rustix::fs::lgetxattr(path.as_c_str(), name, value),
-        )?;
+        let xattrs = xattrs::of_entry(found.parent, found.name.to_bytes(), is_carried)?;
         self.writer.symlink(found.path, &meta(found.stat, xattrs), target.to_bytes())?;
         Ok(())
     }
@@ -237,7 +216,7 @@ impl<W: Write> Visitor for Packing<W> {
             // The root is the workspace's own: what it was here is no part of the tree.
             return Ok(self.writer.finished(path, &Meta::default())?);
         }
-        match xattrs_of(&directory) {
+        match xattrs::of_open(&directory, is_carried) {
             Ok(xattrs) => Ok(self.writer.finished(path, &meta(stat, xattrs))?),
             Err(errno) => {
                 report.unreadable(path, errno);
@@ -281,54 +260,4 @@ fn whole(file: &OwnedFd, size: u64) -> Result<Vec<u8>, Problem> {
         }
     }
     Ok(content)
-}
-
-fn xattrs_of(file: &impl AsFd) -> Result<Xattrs, Errno> {
-    xattrs(|names| rustix::fs::flistxattr(file, names), |name, value| rustix::fs::fgetxattr(file, name, value))
-}
-
-fn xattrs(
-    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
-    get: impl Fn(&CStr, &mut [u8]) -> Result<usize, Errno>,
-) -> Result<Xattrs, Errno> {
-    let mut names = vec![0; FEW_XATTR_NAMES_BYTES];
-    let length = match list(&mut names) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => 0,
-        Err(Errno::RANGE) => {
-            names.resize(MAX_XATTR_NAMES_BYTES, 0);
-            list(&mut names)?
-        }
-        Err(errno) => return Err(errno),
-    };
-    let mut found = Vec::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| is_carried(name)) {
-        let c_name = CString::new(name).unwrap_or_default();
-        let mut value = vec![0; MAX_XATTR_BYTES];
-        match get(&c_name, &mut value) {
-            Ok(length) => {
-                value.truncate(length);
-                found.push((name.to_vec(), value));
-            }
-            // Listed for everybody, readable for some (trusted.*); gone meanwhile, which the times tell.
-            Err(Errno::NODATA) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Of the system's own only access lists, which every Linux file system has in one form.
-#[must_use]
-pub fn is_carried(name: &[u8]) -> bool {
-    let is_list = name == b"system.posix_acl_access" || name == b"system.posix_acl_default";
-    !name.is_empty() && !HOST_LABELS.contains(&name) && (is_list || !name.starts_with(b"system."))
-}
-
-/// A path that leads to an entry of an open directory, for calls that take no descriptor.
-fn through_proc(directory: BorrowedFd<'_>, name: &CStr) -> CString {
-    let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name.to_bytes()].concat();
-    // Neither part has a NUL.
-    CString::new(path).unwrap_or_default()
 }

@@ -170,6 +170,11 @@ pub struct Change {
 }
 
 impl Change {
+    pub(super) fn new(path: Vec<u8>, from: Option<Side>, to: Option<Side>) -> Self {
+        let (carried, lost) = (Carried::Never, Lost::default());
+        Self { path, from, to, has_other_content: false, carried, lost, renamed: None, renamed_from: None }
+    }
+
     /// What has become of the path.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -1,11 +1,18 @@
 //! Reading what files of a tree contain.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pread};
 
 /// Read at once, in bytes.
 pub(super) const PIECE_BYTES: usize = 128 << 10;
+
+/// Opens a regular file.
+pub(super) fn open(holder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(holder, name, flags, Mode::empty())
+}
 
 /// All of a file of `size` bytes.
 pub(super) fn read_whole(file: impl AsFd, size: u64) -> Result<Vec<u8>, Errno> {

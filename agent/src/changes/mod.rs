@@ -4,8 +4,10 @@
 //! told of and counted.
 
 mod binary;
+mod both;
 mod change;
 mod content;
+mod difference;
 mod hunks;
 mod ignore;
 mod lines;
@@ -104,7 +106,7 @@ pub fn compare(
     let mut pieces = Pieces { sink, piece: Vec::new() };
     for change in &found.changes {
         let count = if options.with_patch {
-            let path = || format!("compare {}", String::from_utf8_lossy(&quote::name(&change.path)));
+            let path = || format!("compare {}", quote::shown(&change.path));
             patcher.write(change, &mut pieces).doing(path)?
         } else {
             LineCount::default()

@@ -8,9 +8,8 @@ use rustix::io::Errno;
 
 use super::binary::write_literal;
 use super::change::{Carried, Change, Kind, Side, Status};
-use super::content::{FileReader, read_whole};
+use super::content::{FileReader, open, read_whole};
 use super::hunks::{self, LineCount};
-use super::walk::open_file;
 use super::{quote, sha1};
 use pyro_seed::places::Places;
 
@@ -179,7 +178,7 @@ fn blob(places: &mut Places<'_>, path: &[u8], side: Option<Side>) -> Result<Opti
     let (holder, name) = places.parent(path)?;
     match side.kind {
         Kind::Symlink => readlinkat(holder, name, Vec::new()).map(|target| Some(target.into_bytes())),
-        _ => read_whole(open_file(holder, name)?, side.size).map(Some),
+        _ => read_whole(open(holder, name)?, side.size).map(Some),
     }
 }
 
@@ -191,7 +190,7 @@ pub(super) fn digest(places: &mut Places<'_>, path: &[u8], side: Option<Side>) -
     }
     let (holder, name) = places.parent(path)?;
     let mut digest = Digest(sha1::blob(side.size));
-    io::copy(&mut FileReader::new(open_file(holder, name)?), &mut digest)?;
+    io::copy(&mut FileReader::new(open(holder, name)?), &mut digest)?;
     Ok(sha1::hex(&digest.0.finish()))
 }
 
@@ -202,7 +201,7 @@ fn write_content(places: &mut Places<'_>, path: &[u8], side: Option<Side>, out: 
         return write_literal(&target[..], target.len() as u64, out);
     }
     let (holder, name) = places.parent(path)?;
-    write_literal(FileReader::new(open_file(holder, name)?), side.size, out)
+    write_literal(FileReader::new(open(holder, name)?), side.size, out)
 }
 
 struct Digest(sha1::Sha1);

@@ -8,6 +8,11 @@ pub(super) fn name(name: &[u8]) -> Vec<u8> {
     if is_clear && name.iter().all(|byte| is_plain(*byte)) { name.to_vec() } else { quoted(name) }
 }
 
+/// The same, to be shown.
+pub(super) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(&name(path)).into_owned()
+}
+
 /// The name in double quotes, also a plain one.
 pub(super) fn quoted(name: &[u8]) -> Vec<u8> {
     let mut text = vec![b'"'];

@@ -1,25 +1,21 @@
 //! What is not the same in two trees: a walk through both at once, in the order of their names.
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, lgetxattr, llistxattr, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::change::{Carried, Change, Kind, Lost, Side};
-use super::content::{self, PIECE_BYTES};
+use super::both::{Both, Name, names};
+use super::change::{Change, Kind, Lost, Side};
+use super::difference::Pair;
 use super::ignore::{Rules, is_ignored};
 use super::narrow::{Narrowed, Node};
 use super::repository::Repository;
 use crate::system_error::{Doing, SystemError};
 
-/// A longer file is not compared by lines, in bytes: both sides and their lines are in memory at once.
-pub(super) const TEXT_BYTES_MAX: u64 = 4 << 20;
-/// Where git looks for NUL bytes (xdiff-interface.c), in bytes from a file's beginning.
-const BINARY_BYTES: usize = 8000;
 /// Longest `.gitignore` that is read, in bytes.
 const IGNORE_BYTES_MAX: u64 = 1 << 20;
-const XATTR_BYTES_MAX: usize = 64 << 10;
 
 /// What a walk has found.
 #[derive(Default)]
@@ -48,13 +44,6 @@ pub(super) fn walk(
     Ok(walk.found)
 }
 
-/// The same of both trees.
-#[derive(Clone, Copy)]
-struct Both<T> {
-    from: Option<T>,
-    to: Option<T>,
-}
-
 /// What git ignores of a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ignoring {
@@ -64,12 +53,6 @@ enum Ignoring {
     Untracked,
     /// All: one change is enough to know of.
     All,
-}
-
-/// A name in a directory of either tree, with its inode's number in each.
-struct Name {
-    name: Vec<u8>,
-    inodes: Both<u64>,
 }
 
 struct Walk<'t> {
@@ -191,7 +174,7 @@ impl Walk<'_> {
     ) -> Result<(), SystemError> {
         let untouched = self.is_untouched(Both { from: sides.from.map(|s| s.inode), to: sides.to.map(|s| s.inode) });
         let place = self.found.changes.len();
-        if !untouched && let Some(change) = self.change(name, holder, sides)? {
+        if !untouched && let Some(change) = (Pair { path: &self.path, name, holder, sides }).change()? {
             self.found.changes.push(change);
         }
         let is_directory = |side: Option<Side>| side.is_some_and(|side| side.kind == Kind::Directory);
@@ -229,126 +212,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What has become of a path itself; of a directory that came or went only what is not in its names.
-    fn change(
-        &self,
-        name: &[u8],
-        holder: Both<BorrowedFd<'_>>,
-        Both { from, to }: Both<Side>,
-    ) -> Result<Option<Change>, SystemError> {
-        let mut change = Change::new(self.path.clone(), from, to);
-        let attributes = |holder: Option<BorrowedFd<'_>>, side: Option<Side>| {
-            holder.filter(|_| side.is_some()).map_or(Ok(Vec::new()), |holder| xattrs(holder, name))
-        };
-        let (old, new) = (attributes(holder.from, from), attributes(holder.to, to));
-        let other_xattrs =
-            old.doing(|| self.doing("read attributes of"))? != new.doing(|| self.doing("read attributes of"))?;
-        if let Some(to) = &to {
-            if other_xattrs {
-                change.lost.add(Lost::XATTRS);
-            }
-            change.lose(from.as_ref().filter(|from| from.kind == to.kind), to);
-        } else if from.is_some_and(|from| from.kind == Kind::Special) {
-            change.lost.add(Lost::SPECIAL_FILE);
-        }
-        if name.eq_ignore_ascii_case(b".git") {
-            change.lost.add(Lost::NAME);
-        }
-        if let (Some(from), Some(to)) = (from, to)
-            && from.kind == to.kind
-        {
-            change.has_other_content = is_other(name, holder, &from, &to).doing(|| self.doing("compare"))?;
-            if to.kind == Kind::Special && !change.has_other_content {
-                change.lost = Lost::default();
-                change.lose(Some(&from), &Side { kind: Kind::Directory, ..to });
-            }
-            let is_other_mode = to.kind == Kind::File && from.git_mode() != to.git_mode();
-            if !change.has_other_content && !is_other_mode && !change.lost.is_some() {
-                return Ok(None);
-            }
-        }
-        let blobs = [from, to].into_iter().flatten().filter(Side::is_blob).count();
-        // Directories come and go with what is in them.
-        if blobs == 0 && !change.lost.is_some() {
-            return Ok(None);
-        }
-        change.carried = self.carried(name, holder, &change).doing(|| self.doing("read"))?;
-        Ok(Some(change))
-    }
-
-    fn carried(&self, name: &[u8], holder: Both<BorrowedFd<'_>>, change: &Change) -> Result<Carried, Errno> {
-        if self.path.split(|byte| *byte == b'/').any(|part| part.eq_ignore_ascii_case(b".git")) {
-            return Ok(Carried::Never);
-        }
-        let is_modified = matches!((change.from, change.to), (Some(from), Some(to)) if from.kind == to.kind);
-        if is_modified && !change.has_other_content {
-            let is_other_mode = change.to.is_some_and(|to| to.kind == Kind::File)
-                && change.from.map(|from| from.git_mode()) != change.to.map(|to| to.git_mode());
-            return Ok(if is_other_mode { Carried::Text } else { Carried::Never });
-        }
-        let mut carried = Carried::Never;
-        for (side, holder) in [(change.from, holder.from), (change.to, holder.to)] {
-            let (Some(side), Some(holder)) = (side.filter(Side::is_blob), holder) else { continue };
-            if carried == Carried::Never {
-                carried = Carried::Text;
-            }
-            if side.kind == Kind::Symlink {
-                continue;
-            }
-            if side.size > TEXT_BYTES_MAX {
-                carried = Carried::Huge;
-            } else if carried == Carried::Text && has_nul(holder, name, side.size)? {
-                carried = Carried::Binary;
-            }
-        }
-        Ok(carried)
-    }
-
     fn doing(&self, what: &str) -> String {
-        format!("{what} {}", String::from_utf8_lossy(&super::quote::name(&self.path)))
+        format!("{what} {}", super::quote::shown(&self.path))
     }
-}
-
-impl Change {
-    fn new(path: Vec<u8>, from: Option<Side>, to: Option<Side>) -> Self {
-        let (carried, lost) = (Carried::Never, Lost::default());
-        Self { path, from, to, has_other_content: false, carried, lost, renamed: None, renamed_from: None }
-    }
-}
-
-/// The names of a directory in either tree, in the order of their bytes.
-fn names(holder: Both<BorrowedFd<'_>>) -> Result<Vec<Name>, Errno> {
-    let (from, to) = (list(holder.from)?, list(holder.to)?);
-    let mut all = Vec::with_capacity(from.len().max(to.len()));
-    let (mut left, mut right) = (from.into_iter().peekable(), to.into_iter().peekable());
-    loop {
-        let next = match (left.peek(), right.peek()) {
-            (None, None) => return Ok(all),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((one, _)), Some((other, _))) => one.cmp(other),
-        };
-        let old = if next.is_le() { left.next() } else { None };
-        let new = if next.is_ge() { right.next() } else { None };
-        let inodes = Both { from: old.as_ref().map(|each| each.1), to: new.as_ref().map(|each| each.1) };
-        if let Some((name, _)) = old.or(new) {
-            all.push(Name { name, inodes });
-        }
-    }
-}
-
-fn list(holder: Option<BorrowedFd<'_>>) -> Result<Vec<(Vec<u8>, u64)>, Errno> {
-    let Some(holder) = holder else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(holder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push((name.to_vec(), entry.ino()));
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn look(holder: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Side>, Errno> {
@@ -362,58 +228,4 @@ fn look(holder: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Side>, Errno> {
 fn open_directory(holder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(holder, name, flags, Mode::empty())
-}
-
-/// Opens a regular file.
-pub(super) fn open_file(holder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(holder, name, flags, Mode::empty())
-}
-
-/// Whether a path of one kind has another content.
-fn is_other(name: &[u8], holder: Both<BorrowedFd<'_>>, from: &Side, to: &Side) -> Result<bool, Errno> {
-    let (Some(old), Some(new)) = (holder.from, holder.to) else { return Ok(true) };
-    match to.kind {
-        Kind::Directory => Ok(false),
-        Kind::Special => Ok(from.device != to.device),
-        Kind::Symlink => Ok(readlinkat(old, name, Vec::new())? != readlinkat(new, name, Vec::new())?),
-        Kind::File if from.size != to.size => Ok(true),
-        Kind::File => content::is_same(open_file(old, name)?, open_file(new, name)?, to.size).map(|is_same| !is_same),
-    }
-}
-
-fn has_nul(holder: BorrowedFd<'_>, name: &[u8], size: u64) -> Result<bool, Errno> {
-    let mut start = vec![0; BINARY_BYTES.min(usize::try_from(size).unwrap_or(PIECE_BYTES))];
-    let filled = content::fill(open_file(holder, name)?, &mut start, 0)?;
-    Ok(start[..filled].contains(&0))
-}
-
-/// An extended attribute's name and value.
-type Xattr = (Vec<u8>, Vec<u8>);
-
-/// A path's extended attributes, in the order of their names.
-fn xattrs(holder: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<Xattr>, Errno> {
-    let path = [format!("/proc/self/fd/{}/", holder.as_raw_fd()).as_bytes(), name].concat();
-    let mut few = [0; 256];
-    let mut names = match llistxattr(&path, &mut few[..]) {
-        Ok(length) => few[..length].to_vec(),
-        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        Err(Errno::RANGE) => {
-            let mut all = vec![0; XATTR_BYTES_MAX];
-            let length = llistxattr(&path, &mut all[..])?;
-            all.truncate(length);
-            all
-        }
-        Err(errno) => return Err(errno),
-    };
-    names.pop();
-    let mut found = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let mut value = vec![0; XATTR_BYTES_MAX];
-        let length = lgetxattr(&path, name, &mut value[..])?;
-        value.truncate(length);
-        found.push((name.to_vec(), value));
-    }
-    found.sort();
-    Ok(found)
 }

@@ -1,10 +1,11 @@
 //! Comparing a tree with the stream that it was made of: every name, attribute, link, hole and byte.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use pyro_seed::places::Places;
 use pyro_seed::stream::{Entry, MAX_CHUNK_BYTES, Meta, Reader, Totals};
+use pyro_seed::xattrs;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, fgetxattr, flistxattr, lgetxattr, llistxattr, openat, readlinkat,
     seek, statat,
@@ -17,9 +18,6 @@ use crate::volume::for_each_entry;
 
 /// A hole may end where a block does: what is left of it on both sides is less than this, in bytes.
 const BLOCK_BYTES: u64 = 4096;
-/// What nearly every file has room in.
-const FEW_XATTR_NAMES_BYTES: usize = 256;
-const XATTR_NAMES_BYTES: usize = 64 << 10;
 
 /// Why an entry is not what it is to be.
 enum Unlike {
@@ -110,9 +108,9 @@ impl Comparison<'_> {
                 attributes(&stat, meta, false)?;
                 let text = readlinkat(parent, name, Vec::new())?;
                 same(text.to_bytes() == target, "has another target")?;
-                let through = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), name].concat();
+                let through = xattrs::through_proc(parent, name);
                 let path = through.as_slice();
-                xattrs(meta, |names| llistxattr(path, names), |name, value| lgetxattr(path, name, value))
+                same_xattrs(meta, |names| llistxattr(path, names), |name, value| lgetxattr(path, name, value))
             }
             Entry::Link { path, target } => {
                 let (from, old) = self.targets.parent(target)?;
@@ -124,7 +122,7 @@ impl Comparison<'_> {
             Entry::Finished { path, meta } => {
                 let directory = self.places.directory(path)?;
                 attributes(&rustix::fs::fstat(directory)?, meta, true)?;
-                xattrs(meta, |names| flistxattr(directory, names), |name, value| fgetxattr(directory, name, value))
+                same_xattrs(meta, |names| flistxattr(directory, names), |name, value| fgetxattr(directory, name, value))
             }
             Entry::End(_) => Ok(()),
         }
@@ -138,7 +136,7 @@ impl Comparison<'_> {
         kind(&stat, FileType::RegularFile)?;
         attributes(&stat, meta, true)?;
         same(stat.st_size.cast_unsigned() == size, "has another size")?;
-        xattrs(meta, |names| flistxattr(&file, names), |name, value| fgetxattr(&file, name, value))?;
+        same_xattrs(meta, |names| flistxattr(&file, names), |name, value| fgetxattr(&file, name, value))?;
         let mut end = 0;
         while let Some(offset) = reader.chunk(&mut self.wanted)? {
             hole(&file, end, offset)?;
@@ -169,20 +167,13 @@ fn attributes(stat: &Stat, meta: &Meta, with_mode: bool) -> Result<(), Unlike> {
     same(time == (meta.seconds, meta.nanoseconds.into()), "has another time")
 }
 
-fn xattrs(
+fn same_xattrs(
     meta: &Meta,
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
 ) -> Result<(), Unlike> {
-    let mut names = vec![0; FEW_XATTR_NAMES_BYTES];
-    let length = match list(&mut names) {
-        Err(Errno::RANGE) => {
-            names.resize(XATTR_NAMES_BYTES, 0);
-            list(&mut names)?
-        }
-        found => found?,
-    };
-    let count = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).count();
+    let names = xattrs::names(list)?;
+    let count = names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).count();
     same(count == meta.xattrs.len(), "has other extended attributes")?;
     for (name, wanted) in &meta.xattrs {
         let mut found = vec![0; wanted.len() + 1];

@@ -6,7 +6,7 @@ use pyro_seed::stream::{MAX_NAME_BYTES, MAX_XATTR_BYTES, MAX_XATTRS};
 
 use super::Refusal;
 use super::number::decimal;
-use pyro_seed::packing::{Xattrs, is_carried};
+use pyro_seed::xattrs::{Xattrs, is_carried};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
