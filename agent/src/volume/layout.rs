@@ -99,7 +99,7 @@ fn remove_unknown_snapshots(top: BorrowedFd<'_>, known: &[SnapshotId]) -> Result
     let mut unknown = Vec::new();
     super::tree::for_each_entry(rustix::fd::AsFd::as_fd(&directory), &mut |_, name, _| {
         let name = name.to_string_lossy().into_owned();
-        if !known.iter().any(|id| id.0 == name) {
+        if !known.iter().any(|id| id.as_str() == name) {
             unknown.push(name);
         }
         Ok(true)

@@ -7,7 +7,8 @@ use std::path::Path;
 use rustix::fs::syncfs;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 
-use super::{BASELINE, Setup, TOP, btrfs, layout, mount_top, open_directory};
+use super::top::{TOP, mount_top};
+use super::{BASELINE, Setup, btrfs, layout, open_directory};
 use crate::system_error::{Doing, SystemError};
 
 /// A mounted file system that is to be a seed: one tree in it, the baseline of all that grow out of it.
