@@ -1,7 +1,6 @@
 //! One header block (POSIX.1-2017 pax "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
 
 use super::number::{signed, unsigned};
-use super::text;
 
 pub(super) const BLOCK_BYTES: u64 = 512;
 /// Sparse parts that a header of GNU's has room for.
@@ -96,4 +95,11 @@ pub(super) fn parts(field: &[u8], count: usize) -> Result<Vec<(u64, u64)>, &'sta
 fn checksum(block: &[u8; BLOCK_BYTES as usize]) -> u64 {
     let own = 148..156;
     block.iter().enumerate().map(|(index, byte)| u64::from(if own.contains(&index) { b' ' } else { *byte })).sum()
+}
+
+/// What is before the first NUL.
+pub(super) fn text(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
 }

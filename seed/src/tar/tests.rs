@@ -1,6 +1,8 @@
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
+use pyro_seed::report::printable;
 use pyro_seed::stream::{Entry, Reader};
 
 use super::*;
