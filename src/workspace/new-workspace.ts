@@ -2,7 +2,7 @@
 import type { MachineName } from "../contract/run.ts";
 import type { StartCall } from "./opening.ts";
 import { newWorkspaceId, type WorkspaceRecord, type WorkspaceSeed } from "./record.ts";
-import type { SeedProgress } from "./seeds/seeds.ts";
+import type { SeedProgress } from "./seeds/seed-making.ts";
 
 export interface NewWorkspace {
   readonly environment: string;

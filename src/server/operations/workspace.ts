@@ -8,7 +8,7 @@ import { claimStreams, execute } from "../execution.ts";
 import type { Handlers } from "../handler.ts";
 import { startCall } from "../opening.ts";
 import { pullCommits } from "../../workspace/pull/pull.ts";
-import type { SeedProgress } from "../../workspace/seeds/seeds.ts";
+import type { SeedProgress } from "../../workspace/seeds/seed-making.ts";
 import type { NewWorkspace } from "../../workspace/new-workspace.ts";
 import { deletedSummary, resetSummary, statusOf, summaryOf } from "../workspace-summary.ts";
 
