@@ -7,7 +7,7 @@ import { openGuestLink } from "../../src/guest/link.ts";
 import type { StartedMachine } from "../../src/machine/start.ts";
 import { API_SOCKET, VSOCK_SOCKET } from "../../src/vmm/firecracker/config.ts";
 import { dialGuest } from "../../src/vmm/firecracker/vsock.ts";
-import type { DriverCase } from "./driver-cases.ts";
+import type { DriverCase } from "./driver-case.ts";
 import { run } from "./driver-host.ts";
 import { vmmBelow } from "./vmm-properties.ts";
 
