@@ -1,17 +1,16 @@
-//! What is on its way into the workspace, and trees that are read while it goes on changing.
+//! What is on its way into the workspace.
 //!
 //! ```text
 //! incoming/NAME               a directory of this name in the workspace is a staging place, nobody's; or this one is, where nothing is to
 //!                             come into the workspace
 //! before                      read-only subvolume: the workspace before a change of several steps that is being made
-//! reading/N                   read-only subvolumes that are being read
 //! ```
 
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyro_seed::{names, removal};
 use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
@@ -25,7 +24,6 @@ use crate::system_error::{Doing, SystemError};
 
 const INCOMING: &str = "incoming";
 const BEFORE: &str = "before";
-const READING: &str = "reading";
 /// Of staging places in the workspace.
 const PREFIX: &str = ".pyro-incoming-";
 
@@ -72,20 +70,6 @@ impl Volume {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let staged = openat(&holder, name.as_str(), flags, Mode::empty()).doing(|| "open a staging place")?;
         Ok(Incoming { volume: self, _turn: turn, name, workspace, staged, is_torn: AtomicBool::new(false) })
-    }
-
-    /// The workspace's tree as it is now, for reading.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub(crate) fn freeze(&self) -> Result<Frozen<'_>, SystemError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let _changing = self.changing();
-        let path = format!("{READING}/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        directory(self.top.as_fd(), READING)?;
-        btrfs::snapshot(self.top.as_fd(), WORKSPACE, &path, Access::ReadOnly)?;
-        let tree = open_directory(self.top.as_fd(), &path)?;
-        Ok(Frozen { volume: self, path, tree })
     }
 }
 
@@ -147,29 +131,6 @@ impl Drop for Incoming<'_> {
     }
 }
 
-/// A tree that does not change, gone with this value.
-pub(crate) struct Frozen<'v> {
-    volume: &'v Volume,
-    path: String,
-    tree: File,
-}
-
-impl Frozen<'_> {
-    /// Its root.
-    pub(crate) fn tree(&self) -> BorrowedFd<'_> {
-        self.tree.as_fd()
-    }
-}
-
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
-        let _changing = self.volume.changing();
-        if let Err(error) = btrfs::remove(self.volume.top.as_fd(), &self.path) {
-            console::log(error);
-        }
-    }
-}
-
 /// Takes back what a crash has left half-done.
 pub(super) fn recover(top: BorrowedFd<'_>) -> Result<(), SystemError> {
     if exists(top, BEFORE)? {
@@ -181,9 +142,6 @@ pub(super) fn recover(top: BorrowedFd<'_>) -> Result<(), SystemError> {
         rustix::fs::syncfs(top).doing(|| "sync the volume")?;
         btrfs::remove(top, BEFORE)?;
         discard(top)?;
-    }
-    for name in names_in(top, READING)? {
-        btrfs::remove(top, &format!("{READING}/{name}"))?;
     }
     for name in names_in(top, INCOMING)? {
         remove_staging(top, &open_directory(top, WORKSPACE)?, &name)?;

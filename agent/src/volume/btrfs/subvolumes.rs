@@ -108,11 +108,11 @@ pub(in crate::volume) struct Subvolume {
 }
 
 /// Looks at the subvolume whose top this is.
-pub(in crate::volume) fn look(subvolume: &File) -> Result<Subvolume, Errno> {
+pub(in crate::volume) fn look(subvolume: impl AsFd) -> Result<Subvolume, Errno> {
     // SAFETY: all-zero bytes are a valid value of this struct of numbers.
     let mut info: SubvolInfo = unsafe { zeroed() };
     // SAFETY: GET_SUBVOL_INFO writes a btrfs_ioctl_get_subvol_info_args, which `info` has the size of.
-    checked(unsafe { libc::ioctl(subvolume.as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) })?;
+    checked(unsafe { libc::ioctl(subvolume.as_fd().as_raw_fd(), GET_SUBVOL_INFO, &raw mut info) })?;
     let [uuid, parent, _] = info.uuids;
     Ok(Subvolume { tree: info.id, changed_in: info.ctransid, uuid, parent })
 }
