@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
 import { isErrno, readTextIfPresent, syncDirectory } from "../host/files.ts";
+import { parseJson } from "../host/json.ts";
 import { type HostPaths, templatesDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { TemplateFiles } from "../vmm/driver.ts";
@@ -169,12 +170,4 @@ function templateFiles(directory: string): TemplateFiles {
 
 function sha256(data: Uint8Array | string): string {
   return createHash("sha256").update(data).digest("hex");
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -3,6 +3,7 @@ import { appendFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { readTextIfPresent } from "../host/files.ts";
+import { parseJson } from "../host/json.ts";
 
 const FILE_NAME = "called.jsonl";
 
@@ -53,9 +54,6 @@ export class CalledCommands {
 
 /** A line that a kill has cut is left out. */
 function parsed(line: string): CalledCommand[] {
-  try {
-    return [calledCommand.parse(JSON.parse(line))];
-  } catch {
-    return [];
-  }
+  const { data } = calledCommand.safeParse(parseJson(line));
+  return data === undefined ? [] : [data];
 }

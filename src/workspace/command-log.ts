@@ -2,6 +2,7 @@
 import { appendFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readTextIfPresent } from "../host/files.ts";
+import { parseJson } from "../host/json.ts";
 import type { LoggedCommand } from "../contract/workspace.ts";
 
 const LOG_NAME = "commands.jsonl";
@@ -47,10 +48,6 @@ export class CommandLog {
 }
 
 function parsed(line: string): LoggedCommand[] {
-  if (line === "") return [];
-  try {
-    return [JSON.parse(line) as LoggedCommand];
-  } catch {
-    return [];
-  }
+  const entry = parseJson(line) as LoggedCommand | undefined;
+  return entry === undefined ? [] : [entry];
 }

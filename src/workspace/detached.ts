@@ -1,6 +1,7 @@
 /** Detached commands: those that run, and the last that ended, whose output the guest still keeps. */
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
+import { parseJson } from "../host/json.ts";
 import type { ExecOutcome, KeepRequest, KeptExec } from "../machine/machine.ts";
 
 /** What a guest keeps of each stream of a detached command. */
@@ -42,11 +43,7 @@ export function keepRequest(note: DetachedNote): KeepRequest {
 
 /** The note of a command that a guest knows; undefined: it is none of a detached command. */
 export function noteOf(bytes: Uint8Array): DetachedNote | undefined {
-  try {
-    return detachedNote.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
-  } catch {
-    return undefined;
-  }
+  return detachedNote.safeParse(parseJson(new TextDecoder().decode(bytes))).data;
 }
 
 /** The detached commands of the machine that a workspace has now, in the order of their starts. */

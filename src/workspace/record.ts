@@ -7,6 +7,7 @@ import { PyroError } from "../contract/error.ts";
 import { MACHINE_NAMES } from "../contract/run.ts";
 import { stopReason } from "../contract/workspace.ts";
 import { readTextIfPresent, writeFileDurably } from "../host/files.ts";
+import { parseJson } from "../host/json.ts";
 import { SEED_ID } from "./seeds/seed-record.ts";
 
 const RECORD_NAME = "workspace.json";
@@ -124,12 +125,4 @@ async function readRecord(directory: string, id: string): Promise<WorkspaceRecor
     throw new PyroError("artifact_corrupt", `its record ${join(directory, RECORD_NAME)} is damaged`);
   }
   return parsed.data;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

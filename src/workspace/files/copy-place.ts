@@ -9,7 +9,8 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../../contract/error.ts";
-import { readTextIfPresent, writeFileDurably } from "../../host/files.ts";
+import { writeFileDurably } from "../../host/files.ts";
+import { readJson } from "../../host/json.ts";
 import { runProgram } from "../../host/process.ts";
 
 /** As much as a volume holds, on a slow disk. */
@@ -113,13 +114,5 @@ export class CopyPlace {
       if (code !== "cancelled") this.#options.onNotice(`${join(directory, fresh)} is left of an export: ${message}`);
     }
     return "there";
-  }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse((await readTextIfPresent(path)) ?? "null");
-  } catch {
-    return undefined;
   }
 }

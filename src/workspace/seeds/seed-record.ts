@@ -1,7 +1,8 @@
 /** What is kept of seeds beside their images, and of where they came from. */
 import { join } from "node:path";
 import * as z from "zod";
-import { readTextIfPresent, writeFileDurably } from "../../host/files.ts";
+import { writeFileDurably } from "../../host/files.ts";
+import { readJson } from "../../host/json.ts";
 
 /** Name of a seed's directory: its content, and which image of it. */
 export const SEED_ID = /^[0-9a-f]{24}-[0-9a-f]{8}$/;
@@ -46,12 +47,4 @@ export async function writeSourceRecord(path: string, record: SourceRecord): Pro
 
 export async function readSourceRecord(path: string): Promise<SourceRecord | undefined> {
   return sourceRecord.safeParse(await readJson(path)).data;
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse((await readTextIfPresent(path)) ?? "null");
-  } catch {
-    return undefined;
-  }
 }
