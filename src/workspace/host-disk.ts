@@ -1,5 +1,12 @@
 /** Room on the host's disk that workspaces lie on. Nothing tells of it, so it is looked at, more often the less there is. */
 import { statfs } from "node:fs/promises";
+import { PyroError } from "../contract/error.ts";
+
+/** Below this nothing is made or started that takes more of it: what guests write must find some. */
+export const FREE_BYTES_MIN = 512 * 1024 ** 2;
+
+export const FULL_DISK_REMEDY =
+  "free some space on that disk: `pyro workspace delete NAME --purge`, `pyro env prune`, or files of your own";
 
 /** Below this machines are paused: what they write until that is done finds room in it. */
 const RESERVE_BYTES = 256 * 1024 ** 2;
@@ -23,6 +30,18 @@ export interface HostDiskEvents {
 export async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;
+}
+
+/**
+ * Refuses what the disk of `directory` has no room for: `bytes`, and what guests write.
+ * @throws PyroError resource_exhausted
+ */
+export function refuseFull(directory: string, free: number, bytes: number): void {
+  if (free >= FREE_BYTES_MIN + bytes) return;
+  const mib = Math.floor(free / 1024 ** 2);
+  throw new PyroError("resource_exhausted", `the disk of ${directory} has ${mib} MiB free`, {
+    remedy: FULL_DISK_REMEDY,
+  });
 }
 
 export class HostDisk {

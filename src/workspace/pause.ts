@@ -2,9 +2,7 @@
 import { PyroError } from "../contract/error.ts";
 import type { Paused } from "../contract/workspace.ts";
 import type { OpenMachine } from "../machine/machine.ts";
-
-export const DISK_REMEDY =
-  "free some space on that disk: `pyro workspace delete NAME --purge`, `pyro env prune`, or files of your own; it goes on by itself then";
+import { FULL_DISK_REMEDY } from "./host-disk.ts";
 
 export class Pause {
   #of: { readonly machine: OpenMachine; readonly why: Paused } | undefined;
@@ -36,7 +34,7 @@ export class Pause {
     const why = this.why(machine);
     if (machine === undefined || why === undefined) return;
     throw new PyroError("resource_exhausted", `the workspace ${id} is paused (${why.reason}): ${why.message}`, {
-      remedy: DISK_REMEDY,
+      remedy: `${FULL_DISK_REMEDY}; it goes on by itself then`,
     });
   }
 }

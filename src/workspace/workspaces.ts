@@ -2,14 +2,14 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../contract/error.ts";
-import { type HostPaths, installPlaces, makePrivateDirectory } from "../host/paths.ts";
+import { type HostPaths, makePrivateDirectory } from "../host/paths.ts";
 import { Scope } from "../host/scope.ts";
 import type { Machines } from "../machine/machine.ts";
 import { CopyPlace } from "./files/copy-place.ts";
-import { freeBytes, HostDisk } from "./host-disk.ts";
+import { freeBytes, HostDisk, refuseFull } from "./host-disk.ts";
+import { environmentsOf, seedsOf } from "./in-use.ts";
 import { Names } from "./names.ts";
 import { type CreateCall, mergedLabels, newRecord, type NewWorkspace, type WorkspaceChange } from "./new-workspace.ts";
-import { DISK_REMEDY } from "./pause.ts";
 import { readRecords, type WorkspaceRecord, type WorkspaceSeed, writeRecord } from "./record.ts";
 import { findSource } from "./seeds/seed-source.ts";
 import { Seeds } from "./seeds/seeds.ts";
@@ -19,9 +19,6 @@ import type { VolumeFiles } from "./volume-file.ts";
 import { volumePath } from "./machine-life.ts";
 import { makeWhole, removeParts, removeWhole } from "./whole-directory.ts";
 import { Workspace } from "./workspace.ts";
-
-/** Room on the host's disk below which no workspace is made or started: what a guest writes must find some. */
-const FREE_BYTES_MIN = 512 * 1024 ** 2;
 
 export interface WorkspacesOptions {
   readonly paths: HostPaths;
@@ -214,12 +211,7 @@ export class Workspaces {
 
   /** Install directories of the environments that workspaces need, those in the trash too. */
   async environmentsInUse(): Promise<Set<string>> {
-    const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
-    return new Set(
-      records.flatMap(({ install_dir: installDir, environment_digest: digest }) =>
-        digest === null ? [installDir] : [installDir, ...installPlaces({ installDir, digest })],
-      ),
-    );
+    return environmentsOf(await this.#records());
   }
 
   /** Removes seeds that no workspace needs, those in the trash too. */
@@ -270,9 +262,12 @@ export class Workspaces {
   /** Undefined while there are workspaces whose records cannot be read: they may need any seed. */
   async #seedsInUse(): Promise<ReadonlySet<string> | undefined> {
     if (this.#unreadable.size > 0 || (await this.#trash.hasUnreadable())) return undefined;
-    const records = [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
-    const ids = records.map(({ seed }) => seed?.id ?? undefined);
-    return new Set(ids.filter((id) => id !== undefined));
+    return seedsOf(await this.#records());
+  }
+
+  /** Of all of them, those in the trash too. */
+  async #records(): Promise<WorkspaceRecord[]> {
+    return [...this.list().map(({ record }) => record), ...(await this.#trash.list())];
   }
 
   async #load(): Promise<void> {
@@ -297,12 +292,7 @@ export class Workspaces {
 
   /** Refuses what the host's disk has no room for: so many bytes, and what a guest writes. */
   async #checkRoom(bytes = 0): Promise<void> {
-    const free = await this.#freeBytes();
-    if (free >= FREE_BYTES_MIN + bytes) return;
-    const mib = Math.floor(free / 1024 ** 2);
-    throw new PyroError("resource_exhausted", `the disk of ${this.#directory} has ${mib} MiB free`, {
-      remedy: DISK_REMEDY,
-    });
+    refuseFull(this.#directory, await this.#freeBytes(), bytes);
   }
 
   async #freeBytes(): Promise<number> {

@@ -1,13 +1,11 @@
 /** Putting what the host has into a workspace: read as a seed is, and sent as it is read. */
-import { mkdtemp, rm, statfs } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PyroError } from "../../contract/error.ts";
 import { Scope } from "../../host/scope.ts";
 import type { MachineFiles, PushedTree } from "../../machine/guest-files.ts";
+import { FREE_BYTES_MIN, freeBytes } from "../host-disk.ts";
 import { findSource, pipeSource, warningsOf } from "../seeds/seed-source.ts";
-
-/** Room that is left on the host's disk where an archive is unpacked. */
-const FREE_BYTES_MIN = 512 * 1024 ** 2;
 
 /** What is put where. */
 export interface SyncRequest {
@@ -47,8 +45,7 @@ export async function syncPush({ source, destination, ignoring }: SyncRequest, p
   await using scope = new Scope();
   const scratch = await mkdtemp(join(parts.scratch, "sync-"));
   scope.defer(async () => await rm(scratch, { recursive: true, force: true }));
-  const { bavail, bsize } = await statfs(scratch);
-  const limitBytes = Math.max(0, bavail * bsize - FREE_BYTES_MIN);
+  const limitBytes = Math.max(0, (await freeBytes(scratch)) - FREE_BYTES_MIN);
   let pushed: PushedTree | undefined;
   const content = await pipeSource(found, { scratch, limitBytes }, { program, signal, onStep }, async (stream) => {
     pushed = await files.push(destination, stream, signal);

@@ -1,13 +1,10 @@
 /** Room for a seed on the host's disk: before it is made, and while it is. */
 import { PyroError } from "../../contract/error.ts";
 import { VOLUME_BYTES } from "../../machine/machine-directory.ts";
-import { HostDisk } from "../host-disk.ts";
-import { DISK_REMEDY } from "../pause.ts";
+import { FREE_BYTES_MIN, FULL_DISK_REMEDY, HostDisk } from "../host-disk.ts";
 
 /** What of a volume is left for its own bookkeeping. */
 const SEED_BYTES_MAX = VOLUME_BYTES - 4 * 1024 ** 3;
-/** Room that is left on the host's disk when a seed was made. */
-const FREE_BYTES_MIN = 512 * 1024 ** 2;
 
 /**
  * Refuses a source that would not fit, before anything is made of it.
@@ -45,7 +42,7 @@ export async function whileThereIsRoom<T>(
   const onFull = (free: number): void => {
     const mib = Math.floor(free / 1024 ** 2);
     const what = `the host's disk has ${mib} MiB free, too little to go on with the seed`;
-    full.abort(new PyroError("resource_exhausted", what, { remedy: DISK_REMEDY }));
+    full.abort(new PyroError("resource_exhausted", what, { remedy: FULL_DISK_REMEDY }));
   };
   const disk = new HostDisk(freeBytes, { isNeeded: () => true, onFull, onRoom: () => undefined });
   disk.watch();
