@@ -58,7 +58,7 @@ export async function coldStartMs({ paths, kind }: Ground): Promise<number> {
     return elapsed;
   } finally {
     await vmm.kill();
-    await removeMachineDirectory(paths, id);
+    removeMachineDirectory(paths, id);
   }
 }
 

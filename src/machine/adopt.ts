@@ -24,7 +24,7 @@ export async function adoptStarted(
 ): Promise<{ started: ConfiguredMachine; description: MachineDescription } | undefined> {
   const record = await readMachineRecord(machineRuntimeDirectory(paths, id));
   if (record?.kept === undefined || record.process === undefined || !isAlive(record.process)) {
-    await removeMachineDirectory(paths, id);
+    removeMachineDirectory(paths, id);
     return undefined;
   }
   const scope = new Scope();

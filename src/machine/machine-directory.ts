@@ -1,11 +1,11 @@
 /**
  * The directory of one machine: its sockets and its record. It lies in the runtime directory, for a machine does
- * not outlive the host's uptime either. What every start does there is done at once: that takes microseconds, and a way over
+ * not outlive the host's uptime either. What every start and end does there is done at once: that takes microseconds, and a way over
  * the threads that Node does it on otherwise, of which a start had forty-five, twenty times as long.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, ftruncateSync, mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
-import { open, readdir, readFile, readlink, realpath, rm } from "node:fs/promises";
+import { closeSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { open, readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PyroError } from "../contract/error.ts";
@@ -132,8 +132,8 @@ export function writeMachineRecord(directory: string, record: MachineRecord): vo
   renameSync(`${path}.tmp`, path);
 }
 
-export async function removeMachineDirectory(paths: HostPaths, id: string): Promise<void> {
-  await rm(machineRuntimeDirectory(paths, id), { recursive: true, force: true });
+export function removeMachineDirectory(paths: HostPaths, id: string): void {
+  rmSync(machineRuntimeDirectory(paths, id), { recursive: true, force: true });
 }
 
 export interface Leftovers {
@@ -179,7 +179,7 @@ async function endLeftoverMachine(paths: HostPaths, id: string, { claimed, end }
   // Without a process in its record the machine was being started: its VMM is known by where it writes.
   const processes = record?.process === undefined ? await writersIn(directory) : [record.process];
   for (const leftover of processes) if (isAlive(leftover)) await end(leftover);
-  await removeMachineDirectory(paths, id);
+  removeMachineDirectory(paths, id);
   return true;
 }
 

@@ -2,8 +2,7 @@
  * One VMM process: confined by pyro-launch, which stays beside it as its monitor, bounds its log, and ends with it.
  */
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { withDeadline } from "../host/deadline.ts";
 import { startFailure, startProgram } from "../host/process.ts";
 import { processEnd } from "./process-end.ts";
@@ -103,7 +102,7 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
   // Awaited below or by the machine; an error event may come before either.
   exit.catch(() => undefined);
   scope.defer(() => void child.kill("SIGKILL"));
-  const ended = exit.then(async (how) => ({ ...how, vmmLog: await readLogTail(logPath) }));
+  const ended = exit.then((how) => ({ ...how, vmmLog: readLogTail(logPath) }));
   const identity = child.pid === undefined ? undefined : identifyProcess(child.pid);
   // `ended` throws when the launcher could not be started at all.
   if (identity === undefined) throw vmmEnded({ ...(await ended), consoleTail: "" });
@@ -118,7 +117,7 @@ export async function startVmm(command: VmmCommand): Promise<VmmProcess> {
 export function adoptVmm(launcher: string, directory: string, identity: ProcessIdentity): VmmProcess {
   // One that cannot be watched counts as ended, and is ended by whoever is told so.
   const gone = processEnd(launcher, identity).catch(() => undefined);
-  const ended = gone.then(async () => ({ code: null, signal: null, vmmLog: await readLogTail(logOf(directory)) }));
+  const ended = gone.then(() => ({ code: null, signal: null, vmmLog: readLogTail(logOf(directory)) }));
   return { identity, ended, end: async () => await end(identity, ended) };
 }
 
@@ -184,16 +183,16 @@ function limitArguments(limits: VmmLimits, hasOwnUser: boolean): string[] {
 }
 
 /** The last lines only: a guest may make its VMM complain without end. */
-async function readLogTail(path: string): Promise<string> {
+function readLogTail(path: string): string {
   try {
-    const file = await open(path, "r");
+    const file = openSync(path, "r");
     try {
-      const { size } = await file.stat();
+      const { size } = fstatSync(file);
       const tail = Buffer.alloc(Math.min(size, LOG_TAIL_BYTES));
-      const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length);
+      const bytesRead = readSync(file, tail, 0, tail.length, size - tail.length);
       return tail.toString("utf8", 0, bytesRead).trim();
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch {
     // The machine's directory may be gone already; an exit without words is still an exit.
