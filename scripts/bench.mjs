@@ -12,11 +12,11 @@ import { join } from "node:path";
 
 await runEntry(async (words) => {
   const nested = words.length === 1 && words[0] === "--nested";
-  const isPart = words.length === 1 && ["workspaces", "seeds", "diffs", "volume"].includes(words[0] ?? "");
+  const isPart = words.length === 1 && ["workspaces", "seeds", "copies", "diffs", "volume"].includes(words[0] ?? "");
   if (words.length > 0 && !nested && !isPart)
     throw new Refusal(
       `not understood: ${words.join(" ")}`,
-      "npm run bench [-- --nested | workspaces | seeds | diffs | volume]",
+      "npm run bench [-- --nested | workspaces | seeds | copies | diffs | volume]",
     );
   await setUp(["build", "lint", "run", "pull", "workspace", ...(nested ? ["test"] : [])]);
   await build();
