@@ -14,22 +14,28 @@ export const HOLD_PORT = 1026;
 
 /** "OK 1073741824" and what is around it. */
 const ANSWER_BYTES_MAX = 32;
-/** The pauses between calls to a port that nobody listens on: doubled up to the last. */
-const FIRST_PAUSE_MS = 1;
-const LAST_PAUSE_MS = 8;
+/**
+ * The pause between calls to a port that nobody listens on is this part of the time that it has taken so far: each call takes time
+ * from a guest that is about to listen, and much of it where a guest is slow.
+ */
+const PAUSE_PART = 0.25;
+const PAUSE_MS_MIN = 1;
+const PAUSE_MS_MAX = 16;
 
 /**
  * Connects to `port`, again while the guest refuses: its agent is not there yet. Nothing of the caller's has been sent then.
  * @throws PyroError guest_unreachable at the deadline, vmm_failed when the socket is not Firecracker's
  */
 export async function dialGuest(path: string, port: number, deadlineMs: number): Promise<Socket> {
-  const end = performance.now() + deadlineMs;
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
+  const begin = performance.now();
+  const end = begin + deadlineMs;
+  for (;;) {
     const socket = await dialOnce(path, port, Math.max(0, end - performance.now()));
     if (socket !== undefined) return socket;
-    const leftMs = end - performance.now();
-    if (leftMs <= 0) throw unreachable(port, deadlineMs);
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, leftMs)));
+    const now = performance.now();
+    if (now >= end) throw unreachable(port, deadlineMs);
+    const pauseMs = Math.min(Math.max(PAUSE_PART * (now - begin), PAUSE_MS_MIN), PAUSE_MS_MAX);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, end - now)));
   }
 }
 
