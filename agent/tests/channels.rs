@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_agent::exec::group::Sessions;
+use pyro_agent::greeting::PROTOCOL_VERSION;
 use pyro_agent::proto::{ConfigureRequest, DescribeRequest, ListRequest, PrepareTemplateRequest};
 use support::{NONCE, agent, connect, dial, greet, host_of, run, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,8 +39,8 @@ async fn stale_bytes_before_a_greeting_do_not_count() {
 #[tokio::test]
 async fn two_greetings_get_two_answers_and_nothing_else() {
     let mut stream = dial(&agent(Box::new(Sessions)));
-    stream.write_all(format!("PYRO/1 {NONCE}\nPYRO/9 {SECOND_NONCE}\n").as_bytes()).await.unwrap();
-    let expected = format!("PYRO-AGENT/1 {NONCE}\nPYRO-AGENT/2 {SECOND_NONCE}\n");
+    stream.write_all(format!("PYRO/1 {NONCE}\nPYRO/99 {SECOND_NONCE}\n").as_bytes()).await.unwrap();
+    let expected = format!("PYRO-AGENT/1 {NONCE}\nPYRO-AGENT/{PROTOCOL_VERSION} {SECOND_NONCE}\n");
     let mut answers = vec![0; expected.len()];
     stream.read_exact(&mut answers).await.unwrap();
     assert_eq!(answers, expected.as_bytes());
